@@ -1,0 +1,76 @@
+"""Masked categorical and multi-categorical distributions over logits; illegal actions have probability 0."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+FORBIDDEN = -1e9
+"""Logit of a masked action: its probability underflows to exactly 0, and gradients stay finite."""
+
+
+class Categorical:
+    """Distribution over A actions per row: logits [N, A], mask bool[N, A] with at least one legal action per row."""
+
+    def __init__(self, logits: Tensor, mask: Tensor):
+        self.log_probability = torch.log_softmax(torch.where(mask, logits, FORBIDDEN), -1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-probability [N] of actions int64[N]."""
+        return self.log_probability.gather(-1, action[:, None])[:, 0]
+
+    def entropy(self) -> Tensor:
+        """Entropy [N] in nats."""
+        return -(self.log_probability.exp() * self.log_probability).sum(-1)
+
+    def sample(self, u: Tensor) -> Tensor:
+        """Actions int64[N] by inversion of uniforms u [N]."""
+        return invert(self.log_probability.exp(), u)
+
+    def mode(self) -> Tensor:
+        """Most probable actions int64[N]."""
+        return self.log_probability.argmax(-1)
+
+
+class MultiCategorical:
+    """Independent categoricals side by side: logits [N, sum(sizes)], mask likewise, actions int64[N, len(sizes)]."""
+
+    def __init__(self, logits: Tensor, mask: Tensor, sizes: list[int]):
+        pairs = zip(logits.split(sizes, -1), mask.split(sizes, -1), strict=True)
+        self.parts = [Categorical(part, allowed) for part, allowed in pairs]
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-probability [N] of joint actions."""
+        return torch.stack([part.log_prob(action[:, k]) for k, part in enumerate(self.parts)]).sum(0)
+
+    def entropy(self) -> Tensor:
+        """Joint entropy [N] in nats."""
+        return torch.stack([part.entropy() for part in self.parts]).sum(0)
+
+    def sample(self, u: Tensor) -> Tensor:
+        """Joint actions by inversion; one uniform [N] serves all parts, each taking what the last left of it."""
+        chosen = []
+        for part in self.parts:
+            probability = part.log_probability.exp()
+            action = invert(probability, u)
+            below = (probability.cumsum(-1) - probability).gather(-1, action[:, None])[:, 0]
+            width = probability.gather(-1, action[:, None])[:, 0]
+            u = ((u - below) / width).clamp(0.0, 1.0)
+            chosen.append(action)
+        return torch.stack(chosen, -1)
+
+    def mode(self) -> Tensor:
+        """Most probable joint actions."""
+        return torch.stack([part.mode() for part in self.parts], -1)
+
+
+def invert(probability: Tensor, u: Tensor) -> Tensor:
+    """Index of the first cumulative probability [N, A] above u [N], never one of probability 0."""
+    cumulative = probability.cumsum(-1)
+    index = (cumulative <= (u.to(cumulative.dtype) * cumulative[:, -1])[:, None]).sum(-1)
+    last = probability.shape[-1] - 1 - (probability.flip(-1) > 0).to(torch.int8).argmax(-1)
+    return torch.minimum(index, last)
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """A tensor that shares memory with a numpy array."""
+    return torch.from_numpy(array)

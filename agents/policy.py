@@ -1,0 +1,61 @@
+"""The Policy protocol, and how policies are saved and loaded."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.errors import PointsmanError
+
+Actions = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Uniforms = NDArray[np.float64]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that acts on what operations would see.
+
+    `u` holds one uniform per row, keyed by (seed, episode, decision), so that rows never couple. A policy that
+    knows the probabilities of its actions also has `probabilities(observation, mask) -> [N, A]`.
+    """
+
+    def act(self, observation: Any, mask: Mask, u: Uniforms) -> Actions:
+        """Actions int64[N] for observation [N, F], mask bool[N, A], u float64[N]."""
+        ...
+
+
+def probabilities(policy: Policy, observation: Any, mask: Mask) -> NDArray[np.float64]:
+    """Action probabilities [N, A]; a policy without any is taken to be deterministic."""
+    if hasattr(policy, "probabilities"):
+        found: NDArray[np.float64] = policy.probabilities(observation, mask)
+        return found
+    return np.eye(mask.shape[1])[policy.act(observation, mask, np.full(len(mask), 0.5))]
+
+
+def save(policy: Any, folder: Path) -> None:
+    """Write a policy to a folder: `policy.json` names the class, whose `save` adds what it needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = policy.save(folder)
+    kind = f"{type(policy).__module__}:{type(policy).__qualname__}"
+    (folder / "policy.json").write_text(json.dumps({"class": kind} | facts, indent=1) + "\n")
+
+
+def load(folder: Path) -> Any:
+    """Read a policy that `save` has written; only this package's own classes are loaded."""
+    path = folder / "policy.json"
+    if not path.is_file():
+        raise PointsmanError(f"no policy at {path}: is the run finished, and the path right?")
+    try:
+        facts = json.loads(path.read_text())
+        module, name = facts["class"].split(":")
+        if not module.startswith("pointsman.agents."):
+            raise PointsmanError(f"class {facts['class']} is not a policy of this package")
+        return getattr(import_module(module), name).load(folder, facts)
+    except Exception as error:
+        reason = " ".join(str(error).split()[:30])  # may be long, or empty
+        kind = "" if isinstance(error, PointsmanError) else f"{type(error).__name__}: "
+        raise PointsmanError(f"the policy at {path} does not load: {kind}{reason}") from error

@@ -1,0 +1,204 @@
+"""Proximal policy optimisation (Schulman et al. 2017) for the average or the discounted reward.
+
+With the average objective the advantage is that of the differential reward r - rho * elapsed, rho being the
+reward rate (Zhang and Ross 2021, Ma et al. 2021), and values are centred, since only their differences matter.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
+from pointsman.agents.heads import Categorical
+from pointsman.agents.log import Log
+from pointsman.agents.networks import ActorCritic, NetworkPolicy
+from pointsman.errors import PointsmanError
+
+
+class PPO:
+    """Learner; the constructor only stores hyperparameters.
+
+    Args:
+        total_steps: decisions in all, over all environments.
+        num_envs: environments side by side.
+        rollout_steps: decisions per environment between updates.
+        epochs, minibatch: passes over a batch, and rows per gradient step.
+        learning_rate: at the start; falls linearly to a tenth.
+        objective: "average" (reward per unit of time) or "discounted" (by discount ** elapsed).
+        discount: per unit of time; only with objective "discounted".
+        gae_lambda: of the generalised advantage estimate (Schulman et al. 2016).
+        rate_step: weight of the newest batch in the estimate of the reward rate.
+        hidden: widths of the layers of actor and critic.
+    """
+
+    def __init__(
+        self,
+        total_steps: int = 6_000_000,
+        num_envs: int = 2048,
+        rollout_steps: int = 16,
+        epochs: int = 2,
+        minibatch: int = 4096,
+        learning_rate: float = 2e-3,
+        objective: str = "average",
+        discount: float = 0.99,
+        gae_lambda: float = 0.95,
+        clip: float = 0.2,
+        entropy: float = 0.0,
+        value_weight: float = 0.5,
+        max_gradient: float = 0.5,
+        rate_step: float = 0.1,
+        hidden: tuple[int, ...] = (64, 64),
+    ):
+        if objective not in ("average", "discounted"):
+            raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
+        counts = {"total_steps": total_steps, "num_envs": num_envs, "rollout_steps": rollout_steps}
+        for key, value in (counts | {"epochs": epochs, "minibatch": minibatch}).items():
+            if value < 1:
+                raise PointsmanError(f"agent.{key} must be at least 1, got {value}")
+        for key, share in {"gae_lambda": gae_lambda, "discount": discount, "rate_step": rate_step}.items():
+            if not 0.0 <= share <= 1.0:
+                raise PointsmanError(f"agent.{key} must lie between 0 and 1, got {share}")
+        for key, size in {"learning_rate": learning_rate, "clip": clip, "max_gradient": max_gradient}.items():
+            if not 0.0 < size < float("inf"):
+                raise PointsmanError(f"agent.{key} must be positive, got {size}")
+        if not isinstance(hidden, list | tuple) or not all(isinstance(width, int) and width >= 1 for width in hidden):
+            raise PointsmanError(f"agent.hidden must be a list of widths of at least 1, got {hidden}")
+        self.total_steps, self.num_envs, self.rollout_steps = total_steps, num_envs, rollout_steps
+        self.epochs, self.minibatch, self.learning_rate = epochs, minibatch, learning_rate
+        self.objective, self.discount, self.gae_lambda = objective, discount, gae_lambda
+        self.clip, self.entropy, self.value_weight = clip, entropy, value_weight
+        self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
+
+    def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
+        """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
+        env.copy = False
+        torch.manual_seed(seed)
+        features, actions = len(env.observation_names), len(env.problem.actions)
+        network = ActorCritic(features, actions, self.hidden)
+        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
+        shuffle = torch.Generator().manual_seed(seed)
+        state: dict[str, Any] = {"batches": 0, "rate": 0.0}
+        env.reset(seed=seed)
+        if checkpoint is not None and checkpoint.is_file():
+            state = read_checkpoint(checkpoint, network, optimiser, shuffle, env)
+        batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
+        batch = Batch(self.rollout_steps, env.num_envs, features, actions)
+        while state["batches"] < batches:
+            ledger = batch.collect(env, network)
+            self._update_rate(state, batch)
+            advantage, target = self._advantages(batch, network, state)
+            share = 1.0 - 0.9 * state["batches"] / batches
+            optimiser.param_groups[0]["lr"] = self.learning_rate * share
+            scalars = self._improve(network, optimiser, shuffle, batch, advantage, target)
+            state["batches"] += 1
+            steps = state["batches"] * self.num_envs * self.rollout_steps
+            scalars |= {"learner/reward_rate_estimate": state["rate"], "learner/value_scale": float(network.value_scale)}
+            log.update(steps, batches * self.num_envs * self.rollout_steps, ledger, float(batch.elapsed.sum()), scalars)
+            if checkpoint is not None and (state["batches"] % 10 == 0 or state["batches"] == batches):
+                write_checkpoint(checkpoint, network, optimiser, shuffle, env, state)
+        return NetworkPolicy(network, env.observation_names, self.hidden)
+
+    def _update_rate(self, state: dict[str, Any], batch: "Batch") -> None:
+        """Move the reward rate towards that of the newest batch."""
+        rate = float(batch.reward.sum() / batch.elapsed.sum())
+        state["rate"] += self._step(state) * (rate - state["rate"])
+
+    def _step(self, state: dict[str, Any]) -> float:
+        """Weight of the newest batch in running estimates: at first a plain mean."""
+        return max(self.rate_step, 1.0 / (state["batches"] + 1))
+
+    @torch.no_grad()
+    def _advantages(self, batch: "Batch", network: ActorCritic, state: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Generalised advantages and value targets [T, N] (targets in units of the value scale, which follows their spread).
+
+        A truncated episode goes on in the value of its last observation, a terminated one has none.
+        """
+        following = torch.cat([batch.value[1:], batch.last_value[None]])
+        following = torch.where(batch.done, batch.final_value, following)
+        if self.objective == "average":
+            reward, keep = batch.reward - state["rate"] * batch.elapsed, torch.ones_like(batch.elapsed)
+        else:
+            reward, keep = batch.reward, self.discount**batch.elapsed
+        delta = reward + keep * following - batch.value
+        decay = self.gae_lambda * keep * (~batch.done)
+        advantage, ahead = torch.empty_like(delta), torch.zeros_like(delta[0])
+        for t in range(len(delta) - 1, -1, -1):
+            ahead = delta[t] + decay[t] * ahead
+            advantage[t] = ahead
+        target = advantage + batch.value
+        if self.objective == "average":
+            target = target - target.mean()
+        network.rescale(torch.lerp(network.value_scale, target.std() + 1e-8, self._step(state)))
+        return advantage, target / network.value_scale
+
+    def _improve(
+        self, network: ActorCritic, optimiser: Any, shuffle: Any, batch: "Batch", advantage: Tensor, target: Tensor
+    ) -> dict[str, float]:
+        """Clipped surrogate, value regression and entropy, over shuffled minibatches."""
+        flat = [x.flatten(0, 1) for x in (batch.normal, batch.mask, batch.action, batch.log_prob, advantage, target)]
+        rows = flat[2].shape[0]
+        sums = torch.zeros(4)
+        rounds = 0
+        for _ in range(self.epochs):
+            order = torch.randperm(rows, generator=shuffle)
+            for part in order.split(self.minibatch):
+                x, mask, action, old_log_prob, gain, aim = (column[part] for column in flat)
+                # A rest of one row has no spread of its own.
+                gain = (gain - gain.mean()) / (gain.std(correction=min(1, len(gain) - 1)) + 1e-8)
+                found = Categorical(network.actor(x), mask)
+                log_ratio = found.log_prob(action) - old_log_prob
+                ratio = log_ratio.exp()
+                surrogate = torch.min(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain).mean()
+                value_loss = 0.5 * (network.critic(x)[:, 0] - aim).square().mean()
+                entropy = found.entropy().mean()
+                loss = self.value_weight * value_loss - surrogate - self.entropy * entropy
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), self.max_gradient)
+                optimiser.step()
+                sums += torch.stack([surrogate, value_loss, entropy, (ratio - 1 - log_ratio).mean()]).detach()
+                rounds += 1
+        names = ("surrogate", "value_loss", "entropy", "kl")
+        return {f"learner/{name}": float(total) / rounds for name, total in zip(names, sums, strict=True)}
+
+
+class Batch:
+    """What one rollout of T decisions in N environments leaves behind, in preallocated tensors."""
+
+    def __init__(self, steps: int, n: int, features: int, actions: int):
+        self.normal = torch.zeros(steps, n, features)
+        self.mask = torch.zeros(steps, n, actions, dtype=torch.bool)
+        self.action = torch.zeros(steps, n, dtype=torch.int64)
+        self.log_prob, self.value, self.reward, self.elapsed = torch.zeros(4, steps, n)
+        self.done = torch.zeros(steps, n, dtype=torch.bool)
+        self.final_value = torch.zeros(steps, n)
+        self.last_value = torch.zeros(n)
+        self.seen = torch.zeros(steps, n, features)
+
+    @torch.no_grad()
+    def collect(self, env: Any, network: ActorCritic) -> Any:
+        """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout."""
+        ledger = np.zeros(len(env.ledger.columns))
+        normalise = network.normaliser
+        if float(normalise.count) == 0:
+            normalise.update(torch.from_numpy(env.out.observation))
+        for t in range(len(self.reward)):
+            self.seen[t] = torch.from_numpy(env.out.observation)
+            self.mask[t] = torch.from_numpy(env.out.mask)
+            self.normal[t] = x = normalise(self.seen[t])
+            found = Categorical(network.actor(x), self.mask[t])
+            self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
+            self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
+            _, reward, terminated, truncated, info = env.step(action.numpy())
+            self.reward[t], self.elapsed[t] = torch.from_numpy(reward), torch.from_numpy(info["elapsed"])
+            self.done[t] = torch.from_numpy(terminated | truncated)
+            ledger += info["ledger"].sum(0)
+            if "final_obs" in info:
+                last = network.value(normalise(torch.from_numpy(info["final_obs"])))
+                self.final_value[t] = torch.where(torch.from_numpy(terminated), 0.0, last)
+        self.last_value = network.value(normalise(torch.from_numpy(env.out.observation)))
+        normalise.update(self.seen.flatten(0, 1))
+        return ledger

@@ -1,0 +1,35 @@
+"""A tuned rule as a policy that can be saved: it needs the problem only to be built again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pointsman import envs
+
+
+class RulePolicy:
+    """A rule of a problem family by name, with its parameters."""
+
+    def __init__(self, name: str, rule: Any, config: dict[str, Any]):
+        self.name, self.rule, self.config = name, rule, config
+
+    def act(self, observation: Any, mask: Any, u: Any) -> Any:
+        """The rule's actions int64[N]."""
+        return self.rule.act(observation, mask, u)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The tuned values, by name."""
+        return dict(self.rule.values)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Name, parameters and the configuration that the rule was built for."""
+        (folder / "env.json").write_text(json.dumps(self.config) + "\n")
+        return {"rule": self.name, "parameters": self.parameters}
+
+    @classmethod
+    def load(cls, folder: Path, facts: dict[str, Any]) -> "RulePolicy":
+        """Build the rule again."""
+        config = json.loads((folder / "env.json").read_text())
+        problem = envs.build(config)
+        return cls(facts["rule"], envs.rules(problem)[facts["rule"]](problem, **facts["parameters"]), config)

@@ -1,0 +1,157 @@
+"""stable-baselines3 and sb3-contrib on the same environments.
+
+Their algorithms maximise their own objective, the return per step discounted by `gamma` per decision; no
+setting of theirs makes that the average reward per unit of time. Tables say so.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from pointsman.agents.log import Log
+from pointsman.envs.core import check_finite
+from pointsman.errors import PointsmanError
+
+
+class SB3VecEnv(VecEnv):
+    """A BatchEnv as stable-baselines3's VecEnv; `action_masks` is one batched call."""
+
+    render_mode = None
+
+    def __init__(self, env: Any):
+        self.env = env
+        env.copy = True
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+    def reset(self) -> Any:
+        """Observations [N, F]."""
+        # stable-baselines3 hands out seed, seed + 1, ...; the engine spreads the first over its rows itself.
+        observation, _ = self.env.reset(seed=self._seeds[0])
+        self._reset_seeds()
+        return observation
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Keep the actions for step_wait."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Any, Any, Any, list[dict[str, Any]]]:
+        """Observations, rewards, dones, and one info per row."""
+        observation, reward, terminated, truncated, info = self.env.step(self._actions)
+        done = terminated | truncated
+        infos: list[dict[str, Any]] = [{"elapsed": elapsed} for elapsed in info["elapsed"].tolist()]
+        for i in np.flatnonzero(done):
+            infos[i] |= {"terminal_observation": info["final_obs"][i], "TimeLimit.truncated": bool(truncated[i])}
+        self.ledger = info["ledger"]
+        self.elapsed = float(info["elapsed"].sum())
+        return observation, reward.astype(np.float32), done, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Legal actions bool[N, A]."""
+        masks: NDArray[np.bool_] = self.env.action_masks()
+        return masks
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """An attribute, once per row."""
+        value = getattr(self, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute, for all rows alike."""
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Call a batched method once, and hand out its rows."""
+        rows = getattr(self, method_name)(*args, **kwargs)
+        return [rows[i] for i in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """No row has a wrapper of its own."""
+        return [False for _ in self._get_indices(indices)]
+
+
+class SB3:
+    """Learner that trains an algorithm of stable-baselines3 or sb3-contrib.
+
+    Args:
+        algorithm: its name, such as PPO, A2C, DQN, QRDQN, MaskablePPO.
+        total_steps: decisions in all, over all environments.
+        num_envs: environments side by side.
+        arguments: of the algorithm's constructor.
+    """
+
+    def __init__(self, algorithm: str, total_steps: int, num_envs: int, arguments: dict[str, Any] | None = None):
+        self.algorithm, self.total_steps, self.num_envs = algorithm, total_steps, num_envs
+        self.arguments = arguments or {}
+
+    def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> "SB3Policy":
+        """Train on a BatchEnv. These algorithms keep no checkpoint: an interrupted run starts again."""
+        # Those that know no masks may choose an illegal action: the engine takes the first legal one and counts it.
+        env.illegal = "fallback"
+        wrapped, kind = SB3VecEnv(env), algorithm(self.algorithm)
+        try:
+            model = kind("MlpPolicy", wrapped, seed=seed, verbose=0, **self.arguments)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise PointsmanError(f"agent.arguments do not fit {self.algorithm}: {error}") from None
+        model.learn(self.total_steps, callback=_Report(wrapped, log, self.total_steps))
+        return SB3Policy(model, self.algorithm, env.observation_names)
+
+
+def algorithm(name: str) -> Any:
+    """The class of an algorithm, from whichever of the two packages has it."""
+    for package in ("stable_baselines3", "sb3_contrib"):
+        if hasattr(module := importlib.import_module(package), name):
+            return getattr(module, name)
+    raise PointsmanError(f"agent.algorithm: neither stable_baselines3 nor sb3_contrib has '{name}'")
+
+
+class _Report(BaseCallback):
+    """Hands ledger totals to the log about every second rollout's worth of steps."""
+
+    def __init__(self, env: SB3VecEnv, log: Log, total: int, every: int = 100):
+        super().__init__()
+        self._env, self._log, self._total, self._every = env, log, total, every
+        self._ledger, self._elapsed = 0.0, 0.0
+
+    def _on_step(self) -> bool:
+        self._ledger = self._ledger + self._env.ledger.sum(0)
+        self._elapsed += self._env.elapsed
+        if self.n_calls % self._every == 0:
+            scalars = {f"learner/{k}": v for k, v in self.logger.name_to_value.items() if k.startswith("train/")}
+            self._log.update(self.num_timesteps, self._total, self._ledger, self._elapsed, scalars)
+            self._ledger, self._elapsed = 0.0, 0.0
+        return True
+
+
+class SB3Policy:
+    """A trained model as a Policy; acts greedily."""
+
+    def __init__(self, model: Any, name: str, names: tuple[str, ...]):
+        self.model, self.name, self.names = model, name, names
+
+    def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Actions int64[N]; an algorithm that knows no masks may choose illegal ones, which evaluation counts."""
+        observation = np.asarray(observation, np.float32)
+        check_finite(observation, self.names)
+        masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
+        actions, _ = self.model.predict(observation, deterministic=True, **masks)
+        return np.asarray(actions, np.int64)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the model in the format of its own library."""
+        self.model.save(folder / "model.zip")
+        return {"algorithm": self.name, "names": list(self.names)}
+
+    @classmethod
+    def load(cls, folder: Path, facts: dict[str, Any]) -> "SB3Policy":
+        """Read what `save` has written; the format holds pickled objects, so load only what you trust."""
+        return cls(
+            algorithm(facts["algorithm"]).load(folder / "model.zip", device="cpu"), facts["algorithm"], tuple(facts["names"])
+        )

@@ -1,0 +1,49 @@
+"""Shipped configuration, and the schemas that catch misspelt keys and values of a wrong type."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from pointsman.envs.dispatch.config import DispatchConfig
+
+
+@dataclass
+class SearchConfig:
+    """Budget of the search that tunes every rule (agents/search.py)."""
+
+    population: int = 64
+    rounds: int = 10
+    episodes: int = 24
+
+
+@dataclass
+class TrainConfig:
+    """pointsman-train."""
+
+    env: Any = MISSING
+    agent: Any = MISSING
+    experiment: Any = None
+    seed: int = 0
+    run_dir: str | None = None  # where the run is kept; null: logs/runs/<problem>/<agent>/<time>-seed<seed>
+    resume: str | None = None  # a run folder to go on with, as it was configured
+    baselines: bool = True  # tune the rules and find the optimum, for comparison
+    threads: int | None = None  # of torch; null: all cores
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+@dataclass
+class EvaluateConfig:
+    """pointsman-evaluate."""
+
+    run: str = MISSING  # a run folder as pointsman-train prints it, or latest
+    episodes: int = 100
+    seed: int = 0
+    assumptions: bool = True  # once more with each assumption of the problem changed
+
+
+_store = ConfigStore.instance()
+_store.store("train_schema", TrainConfig)
+_store.store("evaluate_schema", EvaluateConfig)
+_store.store("schema", DispatchConfig, group="env/dispatch")

@@ -1,0 +1,81 @@
+"""What a user may write to configure request dispatch: the schema, with its defaults."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class ClassConfig:
+    """A class of requests; times in minutes."""
+
+    share: float = 1.0
+    handling_minutes: Any = 5.0  # mean; a number, or {easy: , hard: }
+    handling_cv: float | None = None  # coefficient of variation of a lognormal; null: exponential
+    patience_minutes: float | None = None  # mean, exponential; null: never abandons
+    target_minutes: float = 1.0
+
+
+@dataclass
+class TeamConfig:
+    """A team of people; a fraction of a person is there in that share of the hours."""
+
+    staff: Any = 1  # a number, or 168 numbers by hour of the week from Monday 0:00
+    queue_limit: int | None = None
+
+
+@dataclass
+class AutomationConfig:
+    """Automation; capacity 0 switches it off, null is unlimited."""
+
+    capacity: int | None = None
+    latency_minutes: float = 0.0
+    success_easy: float = 1.0
+    success_hard: float = 0.0
+
+
+@dataclass
+class ScoreConfig:
+    """The classifier: bins with their easy-probabilities, or binormal scores with an area under the ROC curve."""
+
+    bins_easy_probability: list[float] | None = None
+    bins_weight: list[float] | None = None
+    auc: float | None = None
+    easy_share: Any = 0.5  # binormal only; a number, or one per class
+    overconfidence: float = 1.0  # binormal only; factor on the log-odds shown, 1 is calibrated
+
+
+@dataclass
+class AssumptionConfig:
+    """Something that no log can tell; evaluation shows how the answer changes over `values` of `key`."""
+
+    key: str = ""
+    values: list[float] = field(default_factory=list)
+    why: str = ""
+
+
+@dataclass
+class DispatchConfig:
+    """Request dispatch; times in minutes, rates per minute, weeks start on Monday 0:00."""
+
+    id: str = "dispatch/custom"
+    arrival_rate: float | None = None
+    arrival_rates: list[float] | None = None  # by regime, with switching_rates
+    switching_rates: list[float] | None = None
+    regime_observed: bool = True
+    hourly_arrival_rates: list[float] | None = None  # 168, by hour of the week
+    trace: str | None = None  # CSV with arrival_minutes, class, handling_minutes, patience_minutes
+    classes: dict[str, ClassConfig] = field(default_factory=dict)
+    hourly_class_shares: dict[str, list[float]] | None = None  # 168 per class; replaces the shares
+    teams: dict[str, TeamConfig] = field(default_factory=dict)
+    bounce_team: str | None = None  # null: the first
+    automation: AutomationConfig = field(default_factory=AutomationConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+    prices: dict[str, float] = field(default_factory=dict)
+    horizon_minutes: float = 480.0
+    warmup_minutes: float = 0.0  # deleted before averages are taken
+    start_minute: float | None = 0.0  # of the week; null: drawn
+    queue_size: int = 150  # buffer; overflow is an error, not a drop
+    automation_size: int = 64  # buffer, where capacity is unlimited
+    provenance: str = ""
+    assumptions: list[AssumptionConfig] = field(default_factory=list)
+    training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train, such as start_minute

@@ -1,0 +1,594 @@
+"""Dynamics of request dispatch, stated once; times in minutes, `week` clocks count from the start of the week.
+
+A request arrives with a score; the action sends it to automation (0) or to team j (1 + j). Automation takes
+`latency` and then succeeds or bounces the request to the people. A team serves first come first served;
+requests that wait may abandon. One decision per arrival; a step runs the world to the next arrival.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.noise import CLOCK_RECORD, episode_key, exponential, log, mix, normal, uniform
+
+F = NDArray[np.float64]
+I = NDArray[np.int64]  # noqa: E741
+
+# Columns of a record's noise, NOISE of them drawn ahead; those from SWITCH on serve the regime switches inside one gap.
+GAP, CLASS, SCORE, EASY, HANDLING, PATIENCE, SUCCESS, LATENCY, START, SWITCH = 0, 1, 2, 4, 5, 7, 8, 9, 10, 16
+NOISE = 10
+# Fields of a waiting request and of a request in automation.
+ENTERED, DEADLINE, WORK, KIND = 0, 1, 2, 3
+LANDING, LAND_PATIENCE, LAND_WORK, LAND_KIND, LAND_OK = 0, 1, 2, 3, 4
+# Ledger: per-class families (position family * K + class), then the rest, as in `ledger_columns`.
+ARRIVED, AUTOMATED, ANSWERED, IN_TARGET, ABANDONED, TURNED_AWAY, WAITING, ANSWER_WAIT = range(8)
+PER_CLASS = (
+    "arrived", "automated", "answered", "answered_in_target", "abandoned", "turned_away",
+    "waiting_minutes",  # of everyone, booked while it passes
+    "answer_wait_minutes",  # of those answered, booked when they are
+)  # fmt: skip
+ATTEMPTS, BOUNCES, ENTRIES = range(3)
+PLAIN = ("automation_attempts", "bounces", "human_entries")
+BUCKETS = 16
+# What `advance` returns when a fixed buffer is full: the configuration key of its size.
+FULL = {1: "queue_size", 2: "automation_size"}
+UNLIMITED = 1 << 40
+"""Capacity or limit that nothing reaches."""
+INFINITY = math.inf
+
+
+class Params(NamedTuple):
+    """What the problem is; K classes, J teams, R regimes, B score bins, H slots of the week (1 or 168)."""
+
+    arrival_rate: F  # [R, H] per minute
+    switching_rate: F  # [R] per minute, of leaving a regime for the next
+    slot_minutes: float  # length of a slot; infinite if nothing changes with the hour
+    class_cumulative: F  # [H, K] class mix
+    bin_score: F  # [B] score shown
+    bin_easy: F  # [B] probability of easy; empty: binormal scores
+    bin_cumulative: F  # [B]
+    easy_share: F  # [K] binormal: share of easy requests
+    separation: float  # binormal: distance of the means in standard deviations
+    overconfidence: float  # factor on the log-odds of the binormal score; 1 is calibrated
+    handling: F  # [K, 2] by class and easy (0 hard, 1 easy): mean (exponential) or median (lognormal)
+    handling_sigma: F  # [K] of the lognormal; 0: exponential
+    patience: F  # [K] mean
+    target: F  # [K] wait within which an answer counts as in target
+    success: F  # [2] automation succeeds, hard and easy
+    automation_capacity: int
+    latency: float  # mean, exponential
+    bounce_team: I  # [K]
+    staff: F  # [J, H]; the fraction is the probability of one more in that slot and episode
+    queue_limit: I  # [J]
+    bucket_edge: F  # [BUCKETS] lower edges of the wait buckets
+    horizon: float
+    start: float  # minute of the week at which an episode starts; negative: drawn
+    trace: F  # [T, 4] recorded arrival minute, class, handling, patience; NaN: drawn
+    regime_observed: bool
+
+
+class Request(NamedTuple):
+    """What one arrival brings, [N] each; handling and patience are base quantities in minutes."""
+
+    kind: I  # class
+    score: F
+    easy: I
+    handling: F
+    patience: F  # measured from joining a queue
+    success: F  # uniform: automation succeeds iff below its success probability
+    latency: F
+
+
+class Record(NamedTuple):
+    """The request drawn next, and what it is drawn from."""
+
+    gap: F  # [N] minutes since the request before
+    request: Request
+    key: NDArray[np.uint64]  # [N]
+    noise: F  # [NOISE, N] exponentials of mean 1 in GAP, HANDLING, PATIENCE and LATENCY, else uniforms
+
+
+class State(NamedTuple):
+    """Everything that the future depends on; N rows, Q places to wait, S staff, A places in automation."""
+
+    key: NDArray[np.uint64]  # [N] of the episode
+    records: I  # [N] consumed so far
+    clock: F  # [N] minutes since the start of the first week
+    origin: F  # [N] clock at reset
+    regime: I  # [N]
+    switch: F  # [N] clock of the next regime switch
+    request: Request  # at hand
+    busy: I  # [N, J]
+    completion: F  # [N, J, S] clocks, latest first
+    on_duty: I  # [N, J] staff in the present slot
+    slot_end: F  # [N] clock of the next staffing change
+    waiting: I  # [N, J]
+    called: I  # [N, J] of those waiting, who have left since the last decision; 0 at a decision
+    queue: F  # [N, J, Q, 4]
+    in_automation: I  # [N]
+    flight: F  # [N, A, 5]
+
+
+def allocate(params: Params, n: int, queue_size: int, automation_size: int) -> tuple[State, Record]:
+    """Zeroed state and record for `n` rows."""
+    teams = params.staff.shape[0]
+    staff = max(int(np.ceil(params.staff.max())), 1)
+
+    def floats(*shape: int) -> F:
+        return np.zeros((n, *shape))
+
+    def ints(*shape: int) -> I:
+        return np.zeros((n, *shape), np.int64)
+
+    def request() -> Request:
+        return Request(ints(), floats(), ints(), floats(), floats(), floats(), floats())
+
+    state = State(
+        key=np.zeros(n, np.uint64), records=ints(), clock=floats(), origin=floats(), regime=ints(), switch=floats(),
+        request=request(), busy=ints(teams), completion=floats(teams, staff), on_duty=ints(teams), slot_end=floats(),
+        waiting=ints(teams), called=ints(teams), queue=floats(teams, queue_size, 4),
+        in_automation=ints(), flight=floats(automation_size, 5),
+    )  # fmt: skip
+    return state, Record(floats(), request(), np.zeros(n, np.uint64), np.zeros((NOISE, n)))
+
+
+def ledger_columns(classes: list[str], teams: list[str]) -> list[str]:
+    """Names of the ledger's columns; a single class or team has no suffix."""
+
+    def split(family: str, names: list[str]) -> list[str]:
+        return [family] if len(names) == 1 else [f"{family}/{name}" for name in names]
+
+    columns = [column for family in PER_CLASS for column in split(family, classes)] + list(PLAIN)
+    columns += split("busy_minutes", teams) + split("paid_minutes", teams)
+    return columns + [f"wait_bucket/{k}" for k in range(BUCKETS)]
+
+
+@inlined
+def slot_of(params, slots, clock):
+    """Slot of the week at a clock, of `slots` in all (1: nothing changes with the hour)."""
+    if slots == 1:
+        return 0
+    return int(math.floor(clock / params.slot_minutes)) % slots
+
+
+@inlined
+def draw_noise(params, state, record, first, last):
+    """The noise of the next record of rows first..last-1, by columns: tight loops, which compile to vector instructions."""
+    for i in range(first, last):
+        record.key[i] = mix(state.key[i], state.records[i])
+    lognormal = False
+    for k in range(params.handling_sigma.shape[0]):
+        lognormal = lognormal or params.handling_sigma[k] > 0.0
+    for c in range(NOISE):
+        unused = (
+            (c == CLASS and params.class_cumulative.shape[1] == 1)
+            or (c == SCORE + 1 and params.bin_easy.shape[0] > 0)
+            or (c == HANDLING + 1 and not lognormal)
+            or (c == LATENCY and params.latency <= 0.0)
+        )
+        if unused:
+            continue
+        if c in (GAP, HANDLING, PATIENCE, LATENCY):
+            for i in range(first, last):
+                record.noise[c, i] = exponential(record.key[i], c)
+        else:
+            for i in range(first, last):
+                record.noise[c, i] = uniform(record.key[i], c)
+
+
+@inlined
+def draw_gap(params, state, i, key, hazard):
+    """Time to the next arrival; moves the regime along (exogenous state only)."""
+    clock, switches = state.clock[i], 0
+    slots = params.arrival_rate.shape[1]
+    slot = slot_of(params, slots, clock)
+    slot_end = INFINITY if slots == 1 else (math.floor(clock / params.slot_minutes) + 1.0) * params.slot_minutes
+    while True:
+        rate = params.arrival_rate[state.regime[i], slot]
+        end = min(slot_end, state.switch[i])
+        if rate * (end - clock) >= hazard:
+            return clock + hazard / rate - state.clock[i]
+        hazard -= rate * (end - clock)
+        clock = end
+        if state.switch[i] <= slot_end:
+            state.regime[i] = (state.regime[i] + 1) % params.switching_rate.shape[0]
+            state.switch[i] = end + exponential(key, SWITCH + switches) / params.switching_rate[state.regime[i]]
+            switches += 1
+        else:
+            slot = (slot + 1) % slots
+            slot_end += params.slot_minutes
+
+
+@inlined
+def first_above(cumulative, u):
+    """Index of the first cumulative weight above u; counts rather than stops, which spares mispredicted branches."""
+    k = 0
+    for c in range(cumulative.shape[0] - 1):
+        k += u >= cumulative[c]
+    return k
+
+
+@inlined
+def draw(params, state, record, i):
+    """Record number `state.records[i]` from its noise and the exogenous state."""
+    noise, request = record.noise, record.request
+    recorded = params.trace.shape[0] > 0
+    if recorded:
+        row = min(state.records[i], params.trace.shape[0] - 1)
+        record.gap[i] = params.trace[row, 0] - state.clock[i]
+    else:
+        record.gap[i] = draw_gap(params, state, i, record.key[i], noise[GAP, i])
+    kind = 0
+    if params.class_cumulative.shape[1] > 1:
+        slot = slot_of(params, params.class_cumulative.shape[0], state.clock[i] + record.gap[i])
+        kind = first_above(params.class_cumulative[slot], noise[CLASS, i])
+    if recorded and not math.isnan(params.trace[row, 1]):
+        kind = int(params.trace[row, 1])
+    request.kind[i] = kind
+    if params.bin_easy.shape[0] > 0:
+        b = first_above(params.bin_cumulative, noise[SCORE, i])
+        request.score[i] = params.bin_score[b]
+        easy = 1 if noise[EASY, i] < params.bin_easy[b] else 0
+    else:
+        share = params.easy_share[kind]
+        easy = 1 if noise[EASY, i] < share else 0
+        deviate = normal(-log(noise[SCORE, i]), noise[SCORE + 1, i])
+        evidence = params.separation * (deviate + (easy - 0.5) * params.separation)
+        odds = params.overconfidence * (math.log(share / (1.0 - share)) + evidence)
+        request.score[i] = 1.0 / (1.0 + math.exp(-odds))
+    request.easy[i] = easy
+    sigma = params.handling_sigma[kind]
+    handling = noise[HANDLING, i] if sigma <= 0.0 else math.exp(sigma * normal(noise[HANDLING, i], noise[HANDLING + 1, i]))
+    request.handling[i] = params.handling[kind, easy] * handling
+    request.patience[i] = params.patience[kind] * noise[PATIENCE, i]
+    if recorded:
+        if not math.isnan(params.trace[row, 2]):
+            request.handling[i] = params.trace[row, 2]
+        if not math.isnan(params.trace[row, 3]):
+            request.patience[i] = params.trace[row, 3]
+    request.success[i] = noise[SUCCESS, i]
+    request.latency[i] = params.latency * noise[LATENCY, i] if params.latency > 0.0 else 0.0
+
+
+@inlined
+def take_request(state, record, i):
+    """The request drawn becomes the one at hand."""
+    state.request.kind[i] = record.request.kind[i]
+    state.request.score[i] = record.request.score[i]
+    state.request.easy[i] = record.request.easy[i]
+    state.request.handling[i] = record.request.handling[i]
+    state.request.patience[i] = record.request.patience[i]
+    state.request.success[i] = record.request.success[i]
+    state.request.latency[i] = record.request.latency[i]
+    state.clock[i] += record.gap[i]
+    state.records[i] += 1
+
+
+@inlined
+def start_slot(params, state, i, clock):
+    """Set the staff on duty for the slot that holds `clock`, and the clock of its end."""
+    slots = params.staff.shape[1]
+    if slots == 1:
+        number, slot, state.slot_end[i] = 0, 0, INFINITY
+    else:
+        number = int(math.floor(clock / params.slot_minutes))
+        slot, state.slot_end[i] = number % slots, (number + 1) * params.slot_minutes
+    for j in range(params.staff.shape[0]):
+        whole = math.floor(params.staff[j, slot])
+        state.on_duty[i, j] = int(whole)
+        if params.staff[j, slot] > whole:
+            u = uniform(mix(state.key[i], CLOCK_RECORD), number * params.staff.shape[0] + j)
+            state.on_duty[i, j] += 1 if u < params.staff[j, slot] - whole else 0
+
+
+@inlined
+def reset(params, state, record, i, seed, index, episode):
+    """Start an episode with an empty desk, and take record 0."""
+    state.key[i] = episode_key(seed, index, episode)
+    key = mix(state.key[i], 0)
+    state.records[i] = 0
+    start = params.start
+    if start < 0.0:
+        slots = max(params.arrival_rate.shape[1], params.staff.shape[1])
+        start = uniform(key, START) * slots * params.slot_minutes if slots > 1 else 0.0
+    state.clock[i] = start
+    state.origin[i] = start
+    state.regime[i], state.switch[i] = 0, INFINITY
+    regimes = params.switching_rate.shape[0]
+    if regimes > 1:
+        # Stationary start: a regime is as likely as it is long.
+        total = 0.0
+        for regime in range(regimes):
+            total += 1.0 / params.switching_rate[regime]
+        share = uniform(key, START + 1) * total
+        while state.regime[i] < regimes - 1 and share >= 1.0 / params.switching_rate[state.regime[i]]:
+            share -= 1.0 / params.switching_rate[state.regime[i]]
+            state.regime[i] += 1
+        state.switch[i] = start + exponential(key, START + 2) / params.switching_rate[state.regime[i]]
+    for j in range(params.staff.shape[0]):
+        state.busy[i, j], state.waiting[i, j], state.called[i, j] = 0, 0, 0
+    state.in_automation[i] = 0
+    start_slot(params, state, i, start)
+    draw_noise(params, state, record, i, i + np.uint64(1))
+    draw(params, state, record, i)
+    # A first arrival past the present slot meets the staff of its own.
+    if state.clock[i] + record.gap[i] >= state.slot_end[i]:
+        start_slot(params, state, i, state.clock[i] + record.gap[i])
+    take_request(state, record, i)
+
+
+@inlined
+def begin(params, state, ledger, i, j, clock, entered, work, kind):
+    """A person of team j takes a request that entered the queue at `entered`."""
+    wait = clock - entered
+    classes = params.patience.shape[0]
+    ledger[i, ANSWERED * classes + kind] += 1.0
+    ledger[i, ANSWER_WAIT * classes + kind] += wait
+    if wait <= params.target[kind]:
+        ledger[i, IN_TARGET * classes + kind] += 1.0
+    bucket = 0
+    if wait > 0.0:
+        bucket = 1
+        for k in range(2, BUCKETS):
+            bucket += wait >= params.bucket_edge[k]
+    ledger[i, len(PER_CLASS) * classes + len(PLAIN) + 2 * params.staff.shape[0] + bucket] += 1.0
+    done, busy = clock + work, state.busy[i, j]
+    for place in range(busy):
+        # Keep the later of the two here and carry the other on; a search for the place would mispredict.
+        other = state.completion[i, j, place]
+        state.completion[i, j, place] = max(other, done)
+        done = min(other, done)
+    state.completion[i, j, busy] = done
+    state.busy[i, j] = busy + 1
+
+
+@inlined
+def call_next(params, state, ledger, i, j, clock):
+    """Free people of team j take the first in the queue; those whose patience has ended before have left.
+
+    The places of those called are given up by `tidy_queue` only. Waiting counts from the last decision on.
+    """
+    classes, since = params.patience.shape[0], state.clock[i]
+    while state.called[i, j] < state.waiting[i, j] and state.busy[i, j] < state.on_duty[i, j]:
+        q = state.called[i, j]
+        state.called[i, j] = q + 1
+        entered, deadline = state.queue[i, j, q, ENTERED], state.queue[i, j, q, DEADLINE]
+        kind = int(state.queue[i, j, q, KIND])
+        ledger[i, WAITING * classes + kind] += max(min(deadline, clock) - max(entered, since), 0.0)
+        if deadline <= clock:
+            ledger[i, ABANDONED * classes + kind] += 1.0
+        else:
+            begin(params, state, ledger, i, j, clock, entered, state.queue[i, j, q, WORK], kind)
+
+
+@inlined
+def tidy_queue(params, state, ledger, i, j, clock, close):
+    """Close the ranks of team j's queue: those whose patience has ended leave; with `close`, book all the waiting so far."""
+    classes, since = params.patience.shape[0], state.clock[i]
+    kept, kind, minutes = 0, 0, 0.0
+    for q in range(state.called[i, j], state.waiting[i, j]):
+        entered, deadline = state.queue[i, j, q, ENTERED], state.queue[i, j, q, DEADLINE]
+        if classes > 1 and state.queue[i, j, q, KIND] != kind:
+            ledger[i, WAITING * classes + kind] += minutes
+            kind, minutes = int(state.queue[i, j, q, KIND]), 0.0
+        gone = deadline <= clock
+        if gone or close:
+            minutes += max(min(deadline, clock) - max(entered, since), 0.0)
+        if gone:
+            ledger[i, ABANDONED * classes + kind] += 1.0
+        else:
+            if kept < q:
+                for field in range(4):
+                    state.queue[i, j, kept, field] = state.queue[i, j, q, field]
+            kept += 1
+    ledger[i, WAITING * classes + kind] += minutes
+    state.waiting[i, j], state.called[i, j] = kept, 0
+
+
+@inlined
+def enter(params, state, ledger, i, clock, j, work, patience, kind):
+    """A request joins team j: served at once, queued, or turned away. Returns a key of FULL, or 0."""
+    classes = params.patience.shape[0]
+    if state.busy[i, j] < state.on_duty[i, j]:
+        ledger[i, len(PER_CLASS) * classes + ENTRIES] += 1.0
+        begin(params, state, ledger, i, j, clock, clock, work, kind)
+        return 0
+    if state.waiting[i, j] >= min(params.queue_limit[j], state.queue.shape[2]):
+        tidy_queue(params, state, ledger, i, j, clock, False)
+    if state.waiting[i, j] >= params.queue_limit[j]:
+        ledger[i, TURNED_AWAY * classes + kind] += 1.0
+        return 0
+    place = state.waiting[i, j]
+    if place == state.queue.shape[2]:
+        return 1
+    ledger[i, len(PER_CLASS) * classes + ENTRIES] += 1.0
+    state.queue[i, j, place, ENTERED] = clock
+    state.queue[i, j, place, DEADLINE] = clock + patience
+    state.queue[i, j, place, WORK] = work
+    state.queue[i, j, place, KIND] = kind
+    state.waiting[i, j] = place + 1
+    return 0
+
+
+@inlined
+def finish_automation(params, state, ledger, i, clock, ok, work, patience, kind):
+    """Automation is done with a request: it has succeeded, or the request bounces to the people."""
+    classes = params.patience.shape[0]
+    if ok:
+        ledger[i, AUTOMATED * classes + kind] += 1.0
+        return 0
+    ledger[i, len(PER_CLASS) * classes + BOUNCES] += 1.0
+    return enter(params, state, ledger, i, clock, params.bounce_team[kind], work, patience, kind)
+
+
+@inlined
+def place_request(params, state, ledger, i, action):
+    """Carry out the decision on the request at hand. Returns a key of FULL, or 0."""
+    request, clock = state.request, state.clock[i]
+    kind, work, patience = request.kind[i], request.handling[i], request.patience[i]
+    classes = params.patience.shape[0]
+    ledger[i, ARRIVED * classes + kind] += 1.0
+    if action > 0:
+        return enter(params, state, ledger, i, clock, action - 1, work, patience, kind)
+    ledger[i, len(PER_CLASS) * classes + ATTEMPTS] += 1.0
+    ok = request.success[i] < params.success[request.easy[i]]
+    if request.latency[i] <= 0.0:
+        return finish_automation(params, state, ledger, i, clock, ok, work, patience, kind)
+    place = state.in_automation[i]
+    if place == state.flight.shape[1]:
+        return 2
+    state.flight[i, place, LANDING] = clock + request.latency[i]
+    state.flight[i, place, LAND_PATIENCE] = patience
+    state.flight[i, place, LAND_WORK] = work
+    state.flight[i, place, LAND_KIND] = kind
+    state.flight[i, place, LAND_OK] = 1.0 if ok else 0.0
+    state.in_automation[i] = place + 1
+    return 0
+
+
+@inlined
+def land(params, state, ledger, i, clock, place):
+    """The request at `place` in automation comes out. Returns a key of FULL, or 0."""
+    ok, work = state.flight[i, place, LAND_OK] > 0.0, state.flight[i, place, LAND_WORK]
+    patience, kind = state.flight[i, place, LAND_PATIENCE], int(state.flight[i, place, LAND_KIND])
+    last = state.in_automation[i] - 1
+    for field in range(5):
+        state.flight[i, place, field] = state.flight[i, last, field]
+    state.in_automation[i] = last
+    return finish_automation(params, state, ledger, i, clock, ok, work, patience, kind)
+
+
+@inlined
+def run(params, state, ledger, i, end):
+    """Completions, landings and staffing changes up to `end`, in order of time. Returns a key of FULL, or 0."""
+    teams = params.staff.shape[0]
+    busy_column = len(PER_CLASS) * params.patience.shape[0] + len(PLAIN)
+    now, full = state.clock[i], 0
+    while True:
+        event, team, landing = min(end, state.slot_end[i]), -1, -1
+        for j in range(teams):
+            busy = state.busy[i, j]
+            if busy > 0 and state.completion[i, j, busy - 1] < event:
+                event, team = state.completion[i, j, busy - 1], j
+        for place in range(state.in_automation[i]):
+            if state.flight[i, place, LANDING] < event:
+                event, landing = state.flight[i, place, LANDING], place
+        for j in range(teams):
+            ledger[i, busy_column + j] += state.busy[i, j] * (event - now)
+            ledger[i, busy_column + teams + j] += max(state.busy[i, j], state.on_duty[i, j]) * (event - now)
+        now = event
+        if landing >= 0:
+            full = max(full, land(params, state, ledger, i, now, landing))
+        elif team >= 0:
+            state.busy[i, team] -= 1
+            call_next(params, state, ledger, i, team, now)
+        elif now < end:
+            start_slot(params, state, i, now)
+            for j in range(teams):
+                call_next(params, state, ledger, i, j, now)
+        else:
+            break
+    for j in range(teams):
+        if state.waiting[i, j] > 0:
+            tidy_queue(params, state, ledger, i, j, end, True)
+    return full
+
+
+@inlined
+def step(params, state, action, record, out, i):
+    """One decision: place the request at hand, run to the next arrival, take it. Returns a key of FULL, or 0."""
+    for column in range(out.ledger.shape[1]):
+        out.ledger[i, column] = 0.0
+    full = place_request(params, state, out.ledger, i, action)
+    full = max(full, run(params, state, out.ledger, i, state.clock[i] + record.gap[i]))
+    take_request(state, record, i)
+    out.elapsed[i] = record.gap[i]
+    out.terminated[i] = False
+    out.truncated[i] = state.clock[i] - state.origin[i] >= params.horizon or (
+        params.trace.shape[0] > 0 and state.records[i] >= params.trace.shape[0]
+    )
+    return full
+
+
+def observation_names(params: Params, classes: list[str], teams: list[str]) -> list[str]:
+    """Names of the observation's fields, in the order in which `observe` writes them."""
+    names = ["score"] + ([f"class/{name}" for name in classes] if len(classes) > 1 else [])
+    fields = ["in_service", "waiting"] + (["on_duty"] if params.staff.shape[1] > 1 else [])
+    names += [f"{field}/{team}" if len(teams) > 1 else field for team in teams for field in fields]
+    if params.latency > 0.0:
+        names.append("in_automation")
+    if params.regime_observed and len(params.switching_rate) > 1:
+        names.append("regime")
+    if params.staff.shape[1] > 1 or params.arrival_rate.shape[1] > 1:
+        names += ["hour_of_week", "hour_sine", "hour_cosine"]
+    return names
+
+
+@inlined
+def observe(params, state, observation, mask, i):
+    """Write what operations would see of row i, and which actions are legal."""
+    classes, teams = params.patience.shape[0], params.staff.shape[0]
+    observation[i, 0] = state.request.score[i]
+    f = 1
+    if classes > 1:
+        for k in range(classes):
+            observation[i, f + k] = 1.0 if state.request.kind[i] == k else 0.0
+        f += classes
+    for j in range(teams):
+        observation[i, f] = state.busy[i, j]
+        observation[i, f + 1] = state.waiting[i, j]
+        f += 2
+        if params.staff.shape[1] > 1:
+            observation[i, f] = state.on_duty[i, j]
+            f += 1
+    if params.latency > 0.0:
+        observation[i, f] = state.in_automation[i]
+        f += 1
+    if params.regime_observed and params.switching_rate.shape[0] > 1:
+        observation[i, f] = state.regime[i]
+        f += 1
+    if params.staff.shape[1] > 1 or params.arrival_rate.shape[1] > 1:
+        hour = (state.clock[i] / 60.0) % 168.0
+        observation[i, f] = hour
+        observation[i, f + 1] = math.sin(hour * math.pi / 12.0)
+        observation[i, f + 2] = math.cos(hour * math.pi / 12.0)
+    mask[i, 0] = state.in_automation[i] < params.automation_capacity
+    some = mask[i, 0]
+    for j in range(teams):
+        mask[i, 1 + j] = state.busy[i, j] < state.on_duty[i, j] or state.waiting[i, j] < params.queue_limit[j]
+        some = some or mask[i, 1 + j]
+    if not some:
+        # No place anywhere: the request is turned away at the team that bounces would go to.
+        mask[i, 1 + params.bounce_team[state.request.kind[i]]] = True
+
+
+@batched
+def advance(params, state, record, action, out, first, last, autoreset):
+    """Step rows first..last-1, and reset those that ended; `out` is core.Outputs. Returns (row, key of FULL) or (-1, 0)."""
+    first, last = np.uint64(first), np.uint64(last)  # an unsigned index spares the test for negative ones
+    draw_noise(params, state, record, first, last)
+    for i in range(first, last):
+        draw(params, state, record, i)
+    for i in range(first, last):
+        full = step(params, state, action[i], record, out, i)
+        if full > 0:
+            return int(i), full
+    for i in range(first, last):
+        if autoreset and (out.terminated[i] or out.truncated[i]):
+            observe(params, state, out.final_observation, out.final_mask, i)
+            out.episode[i] += 1
+            reset(params, state, record, i, out.seed[i], out.stream[i], out.episode[i])
+        observe(params, state, out.observation, out.mask, i)
+    return -1, 0
+
+
+@batched
+def reset_rows(params, state, record, out, rows):
+    """Start the episodes out.episode[rows] of the rows named."""
+    for row in rows:
+        i = np.uint64(row)
+        reset(params, state, record, i, out.seed[i], out.stream[i], out.episode[i])
+        observe(params, state, out.observation, out.mask, i)

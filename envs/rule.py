@@ -1,0 +1,58 @@
+"""What every rule-based policy shares: named parameters with a search space, and vectorised decisions."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.envs.core import Problem, check_finite
+from pointsman.errors import PointsmanError, unknown
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Range of a rule's parameter, for tuning."""
+
+    low: float
+    high: float
+    integer: bool = False
+
+
+class Rule:
+    """A policy that reads observations only; parameters are numbers, or arrays [N] with one value per row.
+
+    A row of parameters per row of the batch lets a search compare many settings in one simulation.
+    """
+
+    space: ClassVar[dict[str, Parameter]] = {}
+
+    def __init__(self, problem: Problem, **values: Any):
+        space = self.space_for(problem)
+        for name in values:
+            if name not in space:
+                raise unknown(f"parameter of rule {type(self).__name__}", name, space)
+        middle = {name: (p.low + p.high) / 2 for name, p in space.items()}
+        self.values: dict[str, Any] = middle | values
+        self._place = {field.name: k for k, field in enumerate(problem.observation)}
+        self._names = tuple(self._place)
+
+    @classmethod
+    def space_for(cls, problem: Problem) -> dict[str, Parameter]:
+        """The search space on a problem; most rules have the same everywhere."""
+        return cls.space
+
+    def column(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """A named column [N] of observation [N, F]."""
+        if name not in self._place:
+            raise PointsmanError(f"rule {type(self).__name__} needs the observation '{name}', which this problem lacks")
+        return observation[:, self._place[name]]
+
+    def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Actions int64[N]."""
+        check_finite(observation, self._names)
+        return self.decide(observation, mask)
+
+    def decide(self, observation: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Actions int64[N] for finite observations: what makes one rule differ from another."""
+        raise NotImplementedError

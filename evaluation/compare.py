@@ -1,0 +1,218 @@
+"""Sets policies beside each other on the same records: scores, summary and table."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from pointsman import envs
+from pointsman.agents import exact
+from pointsman.agents.policy import probabilities
+from pointsman.errors import PointsmanError
+from pointsman.evaluation.rollout import EVALUATION, Rollout, rollout
+from pointsman.evaluation.statistics import Interval, gap_closed, paired_difference, rate, verdict
+
+
+class Comparison:
+    """Rollouts of several policies on the same episodes.
+
+    Args:
+        problem: what they were run on.
+        rollouts: by policy name; `learned` names the one that is compared with all others.
+        rules: names of the rules among them.
+        optimum: exact optimal cost per unit of time, if known; its policy is the one called "optimum".
+        exact: exact long-run cost of the policies that the chain can tell.
+    """
+
+    def __init__(
+        self,
+        problem: envs.Problem,
+        rollouts: dict[str, Rollout],
+        learned: str,
+        rules: list[str],
+        optimum: float | None = None,
+        exact: dict[str, float] | None = None,
+    ):
+        self.problem, self.rollouts, self.learned, self.rules = problem, rollouts, learned, rules
+        self.optimum, self.exact = optimum, exact or {}
+        self.env = envs.BatchEnv(problem)
+        self.cost = {name: found.ledger @ self.env.prices for name, found in rollouts.items()}
+        self.elapsed = rollouts[learned].elapsed
+        self.best_rule = min(rules, key=lambda name: self.cost[name].sum())
+
+    def scores(self) -> pd.DataFrame:
+        """One row per policy and episode: cost, elapsed time and all ledger columns."""
+        parts = []
+        for name, found in self.rollouts.items():
+            part = pd.DataFrame(found.ledger, columns=list(self.env.ledger.columns))
+            part.insert(0, "elapsed", found.elapsed)
+            part.insert(0, "cost", self.cost[name])
+            part.insert(0, "episode", np.arange(len(part)))
+            part.insert(0, "policy", name)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    def kpis(self, name: str) -> dict[str, float | None]:
+        """Key figures of a policy over all episodes; null where nothing happened that they could be taken from."""
+        total = self.rollouts[name].ledger.sum(0)
+        values = {kpi: float(compute(self.env.ledger, total)) for kpi, compute in self.problem.kpis.items()}
+        values[self._per_unit()] = float(self.cost[name].sum() / self.env.ledger.total(total, self.problem.demand))
+        return {kpi: value if np.isfinite(value) else None for kpi, value in values.items()}
+
+    def _per_unit(self) -> str:
+        return f"cost_per_{self.problem.demand_unit}"
+
+    def difference(self, name: str, baseline: str) -> Interval:
+        """Paired difference of cost rates, name - baseline."""
+        return paired_difference(self.cost[name], self.cost[baseline], self.elapsed)
+
+    def headroom(self) -> Interval | None:
+        """Share of the gap between best rule and optimum that the learned policy closes; None without an optimum or a gap."""
+        if "optimum" not in self.rollouts:
+            return None
+        rule, policy, best = (self.cost[name] for name in (self.best_rule, self.learned, "optimum"))
+        found = gap_closed(rule, policy, best, np.random.default_rng(0))
+        return found if np.isfinite(found).all() else None
+
+    def illegal(self, name: str) -> int:
+        """Number of illegal actions, each replaced by the first legal one."""
+        return int(self.env.ledger.total(self.rollouts[name].ledger, "illegal").sum())
+
+    def summary(self) -> dict[str, Any]:
+        """What summary.json holds; costs per unit of time."""
+        gap = self.headroom()
+        policies = {}
+        for name in self.rollouts:
+            found = rate(self.cost[name], self.elapsed)
+            policies[name] = {"cost_rate": found.estimate, "ci": list(found[1:]), "kpis": self.kpis(name)}
+            policies[name] |= {"illegal": self.illegal(name), "exact_cost_rate": self.exact.get(name)}
+        comparisons = []
+        for name in [other for other in self.rollouts if other != self.learned]:
+            found = self.difference(self.learned, name)
+            comparisons.append(
+                {"policy": self.learned, "baseline": name, "difference": found.estimate, "ci": list(found[1:])}
+                | {"verdict": verdict(found)}
+            )
+        return {
+            "env": self.problem.id,
+            "episodes": len(self.elapsed),
+            "policies": policies,
+            "best_rule": self.best_rule,
+            "optimum": self.optimum,
+            "headroom": {"gap_closed": gap and gap.estimate, "ci": gap and list(gap[1:])},
+            "comparisons": comparisons,
+        }
+
+    def table(self) -> Table:
+        """Costs, dearest policy first and the optimum last; differences are paired."""
+        best, unit = self.best_rule, self.problem.time_unit
+        title = f"{self.problem.id}: {len(self.elapsed)} episodes, the same records for every policy"
+        shown = _table(title, f"cost per {unit}", "95 % interval", f"minus {best}", "95 % interval", "exact", "illegal")
+        for name in self.ordered():
+            own, against = rate(self.cost[name], self.elapsed), self.difference(name, best)
+            relative = ["", ""] if name == best else [f"{against.estimate:+.4f}", _span(against)]
+            exact_cost = f"{self.exact[name]:.5f}" if name in self.exact else "-"
+            cells = [name, f"{own.estimate:.4f}", _span(own), *relative, exact_cost, str(self.illegal(name))]
+            shown.add_row(*cells, style=self._style(name))
+        return shown
+
+    def kpi_table(self) -> Table:
+        """Key figures of every policy, in the order of the costs."""
+        kpis = {name: self.kpis(name) for name in self.ordered()}
+        headings = [self._per_unit().replace("_", " ")]
+        for name, kpi in self.problem.kpis.items():
+            headings.append(name.replace("_", " ") + (f" {kpi.unit}" if kpi.unit else ""))
+        shown = _table("Key figures", *headings)
+        for name, values in kpis.items():
+            cells = [_short(values[kpi]) for kpi in (self._per_unit(), *self.problem.kpis)]
+            shown.add_row(name, *cells, style=self._style(name))
+        return shown
+
+    def ordered(self) -> list[str]:
+        """Names of the policies, dearest first, and the optimum last."""
+        return sorted(self.rollouts, key=lambda name: (name == "optimum", -self.cost[name].sum()))
+
+    def _style(self, name: str) -> str | None:
+        return "bold" if name == self.learned else ("cyan" if name == "optimum" else None)
+
+    def words(self) -> list[str]:
+        """The result in plain words."""
+        found, gap = self.difference(self.learned, self.best_rule), self.headroom()
+        percent = 100 * found.estimate / rate(self.cost[self.best_rule], self.elapsed).estimate
+        said = {
+            "better": f"{self.learned} costs {-percent:.2f} % less than the best tuned rule, {self.best_rule}.",
+            "worse": f"{self.learned} does not beat the best tuned rule: it costs {percent:.2f} % more than {self.best_rule}.",
+            "inconclusive": f"{self.learned} is not shown to beat the best tuned rule, {self.best_rule}: "
+            f"the difference of {percent:+.2f} % may be chance.",
+        }
+        lines = [said[verdict(found)]]
+        if "optimum" in self.rollouts:
+            room = self.difference(self.best_rule, "optimum")
+            share = 100 * room.estimate / rate(self.cost[self.best_rule], self.elapsed).estimate
+            if gap is None or room.low <= 0:
+                lines.append(f"Headroom: {share:.2f} %, not told from none; a share of it closed would mean nothing.")
+            else:
+                lines.append(
+                    f"Headroom: the optimum costs {share:.2f} % less than {self.best_rule}; "
+                    f"{self.learned} closes {100 * gap.estimate:.0f} % of it "
+                    f"(95 %: {100 * gap.low:.0f} to {100 * gap.high:.0f} %)."
+                )
+        else:
+            lines.append("Headroom: the optimum of this problem is not known, so the share of the gap closed is not either.")
+        return lines
+
+    def write(self, folder: Path) -> None:
+        """scores.csv and summary.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scores().to_csv(folder / "scores.csv", index=False)
+        (folder / "summary.json").write_text(json.dumps(self.summary(), indent=1, allow_nan=False) + "\n")
+
+
+def run_all(
+    problem: envs.Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None]
+) -> dict[str, Rollout]:
+    """Every policy on the same episodes of the evaluation stream; progress is told the share of the work done."""
+    found = {}
+    for k, (name, policy) in enumerate(policies.items()):
+
+        def show(share: float, before: int = k) -> None:
+            progress((before + share) / len(policies))
+
+        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, progress=show)
+    return found
+
+
+def exact_costs(problem: envs.Problem, policies: dict[str, Any], size: int = 200) -> dict[str, float]:
+    """Long-run cost per unit of time by the problem's chain, of every policy; empty where there is no chain."""
+    try:
+        chain = envs.chain(problem, size)
+    except PointsmanError:
+        return {}
+    return {name: exact.evaluate(chain, tabulate(policy, chain)).average_cost for name, policy in policies.items()}
+
+
+def tabulate(policy: Any, chain: Any) -> Any:
+    """A policy's action probabilities [S, A] in the states of a chain; action 0 where nothing is decided."""
+    table = np.tile(np.eye(chain.mask.shape[1])[0], (len(chain.mask), 1))
+    table[chain.decision] = probabilities(policy, chain.observation[chain.decision], chain.mask[chain.decision])
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("policy", no_wrap=True)
+    for heading in headings:
+        shown.add_column(heading, justify="right")
+    return shown
+
+
+def _span(interval: Interval) -> str:
+    return f"[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

@@ -1,0 +1,52 @@
+"""Runs policies on an environment and returns ledger totals, one row per episode."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.envs.core import BatchEnv, Problem
+
+EVALUATION = 1 << 40
+"""Added to seeds, so that no evaluation meets a record that training has seen."""
+
+
+class Rollout(NamedTuple):
+    """Totals after the warm-up: E episodes, C ledger columns."""
+
+    ledger: NDArray[np.float64]  # [E, C]
+    elapsed: NDArray[np.float64]  # [E]
+
+
+def rollout(
+    policy: Any,
+    problem: Problem,
+    episodes: int,
+    seed: int,
+    *,
+    copies: int = 1,
+    illegal: str = "fallback",
+    progress: Callable[[float], None] = lambda share: None,
+) -> Rollout:
+    """Episodes 0 .. episodes - 1 of the stream `seed`, each from its start to its end, all side by side.
+
+    With `copies`, the same episodes are run that many times for a policy whose parameters differ by row
+    (copy-major); totals have copies * episodes rows. A step counts if its decision falls after the warm-up;
+    arrivals are the same for every policy, so all policies are counted over the same time.
+    """
+    n = episodes * copies
+    env = BatchEnv(problem, n, illegal, np.tile(np.arange(episodes), copies), autoreset=False, copy=False)
+    observation, info = env.reset(seed=seed)
+    ledger, elapsed, clock = np.zeros_like(info["ledger"]), np.zeros(n), np.zeros(n)
+    alive = np.ones(n, bool)
+    while alive.any():
+        actions = policy.act(observation, env.action_masks(), env.action_uniforms())
+        observation, _, terminated, truncated, info = env.step(actions)
+        counted = alive & (clock >= problem.warmup)
+        ledger += info["ledger"] * counted[:, None]
+        elapsed += info["elapsed"] * counted
+        clock += info["elapsed"]
+        alive &= ~(terminated | truncated)
+        progress(min(float(clock.min()) / problem.horizon, 1.0))
+    return Rollout(ledger, elapsed)

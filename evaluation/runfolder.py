@@ -1,0 +1,86 @@
+"""The run folder: the only thing that training hands over to evaluation."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pointsman.agents import policy
+from pointsman.errors import PointsmanError
+
+RUNS = Path("logs/runs")
+
+
+class RunFolder:
+    """Paths and contents of one run: config.yaml, rules/, optimum/, policy/, checkpoint.pt, tensorboard/, evaluation/."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint.pt"
+        self.tensorboard = self.path / "tensorboard"
+        self.evaluation = self.path / "evaluation"
+
+    @classmethod
+    def new(cls, path: str | None, config: Any) -> "RunFolder":
+        """A folder for a run that begins now, with its configuration; one that exists is not written over."""
+        seed, name = config.seed, config.agent.get("name", "agent")
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+        run = cls(path or RUNS / config.env.id / name / f"{stamp}-seed{seed}")
+        if (run.path / "config.yaml").exists():
+            raise PointsmanError(f"run_dir={run.path} holds a run already; go on with resume={run.path}, or take another")
+        run.path.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, run.path / "config.yaml")
+        return run
+
+    @classmethod
+    def open(cls, path: str) -> "RunFolder":
+        """A run that exists; `latest` is the one finished last below logs/runs."""
+        if path == "latest":
+            found = sorted(RUNS.glob("**/policy/policy.json"), key=lambda file: file.stat().st_mtime)
+            if not found:
+                raise PointsmanError(f"run=latest: no run below {RUNS} is finished yet; train one with pointsman-train")
+            return cls(found[-1].parents[1])
+        if not Path(path).is_dir():
+            raise PointsmanError(f"run={path}: no such folder; pointsman-train prints the one that it writes")
+        return cls(path)
+
+    def config(self) -> Any:
+        """The configuration as it was when the run began."""
+        file = self.path / "config.yaml"
+        if not file.is_file():
+            raise PointsmanError(f"{file} is missing: {self.path} is not a run folder")
+        damaged = PointsmanError(f"{file} is damaged: it does not hold a run's configuration")
+        try:
+            config = OmegaConf.load(file)
+        except Exception as error:
+            raise damaged from error
+        if not isinstance(config, DictConfig) or not {"env", "agent", "seed"} <= set(config):
+            raise damaged
+        return config
+
+    def save_policy(self, name: str, found: Any) -> None:
+        """Keep a policy under `name`: policy, optimum, or rules/<rule>."""
+        policy.save(found, self.path / name)
+
+    def rules(self) -> dict[str, Any]:
+        """The tuned rules, by name."""
+        files = sorted((self.path / "rules").glob("*/policy.json"))
+        if not files:
+            raise PointsmanError(f"{self.path / 'rules'} holds no tuned rules: train with baselines=true to compare with them")
+        return {file.parent.name: policy.load(file.parent) for file in files}
+
+    def policies(self, learned: str) -> dict[str, Any]:
+        """All that the run has to compare: tuned rules, the learned policy under its name, and the optimum if known."""
+        found = self.rules() | {learned: policy.load(self.path / "policy")}
+        return found | ({"optimum": policy.load(self.path / "optimum")} if (self.path / "optimum").is_dir() else {})
+
+    def optimal_cost(self) -> float | None:
+        """Optimal cost per unit of time, if the problem has a known one."""
+        file = self.path / "optimum" / "average_cost.txt"
+        return float(file.read_text()) if file.is_file() else None
+
+    def save_optimum(self, cost: float, found: Any) -> None:
+        """Keep the exact solution."""
+        self.save_policy("optimum", found)
+        (self.path / "optimum" / "average_cost.txt").write_text(f"{cost!r}\n")

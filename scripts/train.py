@@ -1,0 +1,53 @@
+"""pointsman-train: compose, tune the rules, find the optimum, learn, and leave a run folder."""
+
+from typing import Any
+
+from pointsman.cli import launch, plain
+
+
+def train(config: Any) -> None:
+    """One run; the last line printed is `run: <folder>`."""
+    import torch
+
+    from pointsman import envs
+    from pointsman.agents import build_learner
+    from pointsman.agents.log import RunLog
+    from pointsman.errors import PointsmanError
+    from pointsman.evaluation.baselines import keep_baselines
+    from pointsman.evaluation.runfolder import RunFolder
+
+    resume = config.resume
+    if resume:
+        run = RunFolder.open(resume)
+        config = run.config()
+    settings = envs.complete(config.env)
+    problem, training = envs.build(settings), envs.training(settings)
+    if config.seed < 0:
+        raise PointsmanError(f"seed must be at least 0, got {config.seed}")
+    learner = build_learner(plain(config.agent))
+    env = envs.BatchEnv(training, learner.num_envs, copy=False)
+    if not resume:
+        run = RunFolder.new(config.run_dir, config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        if config.baselines and not (run.path / "rules").is_dir():
+            keep_baselines(run, problem, training, config.seed, plain(config.search), learner.total_steps)
+        print(f"training {config.agent.name} on {problem.id}; curves: tensorboard --logdir {run.path}")
+        with RunLog(run.tensorboard / str(config.agent.name), env, str(config.agent.name)) as log:
+            policy = learner.fit(env, log, seed=config.seed, checkpoint=run.checkpoint)
+    except KeyboardInterrupt:
+        how = "go on" if run.checkpoint.is_file() else "begin the training again"
+        print(f"interrupted; {how} with: pointsman-train resume={run.path}")
+        raise
+    run.save_policy("policy", policy)
+    print(f"run: {run.path}")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    launch(train, "train")
+
+
+if __name__ == "__main__":
+    main()

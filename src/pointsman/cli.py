@@ -1,0 +1,65 @@
+"""What the console scripts share: Hydra's composition, and errors as one line."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pointsman.errors import PointsmanError
+
+
+def launch(task: Callable[[Any], None], config: str) -> None:
+    """Compose conf/<config>.yaml with the command line and run `task` on it.
+
+    Bad input ends with one line on stderr and status 2, an interrupt with status 130.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    import pointsman.conf  # noqa: F401  (registers the schemas)
+
+    bad_input = (PointsmanError, HydraException, OmegaConfBaseException)
+
+    def guarded(composed: Any) -> None:
+        # Leaving by SystemExit keeps Hydra from adding lines of its own.
+        try:
+            task(composed)
+        except bad_input as error:
+            sys.exit(_complain(_reason(error)))
+
+    # Hydra then hands errors of composition on instead of printing them over several lines.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://pointsman.conf", config_name=config)(guarded)()
+    except bad_input as error:
+        sys.exit(_complain(_reason(error)))
+    except KeyboardInterrupt:
+        sys.exit(_complain("interrupted", status=130))
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A part of the composed configuration as a plain dict."""
+    from omegaconf import OmegaConf
+
+    found: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return dict(found)
+
+
+def _complain(reason: str, status: int = 2) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return status
+
+
+def _reason(error: BaseException) -> str:
+    """The telling line of an error, with the key if there is one."""
+    text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    text = re.split(r"\s*(?:full_key:|object_type=|reference_type=|To append to your|Config search path)", text)[0]
+    cause = error.__cause__
+    if cause is not None and not isinstance(error, PointsmanError):
+        key = getattr(cause, "full_key", None)
+        first = str(cause).splitlines()[0] if str(cause) else ""
+        text = f"{text} ({first})" if first and first not in text else text
+        text = f"{key}: {text}" if key and str(key) not in text else text
+    return text

@@ -1,0 +1,191 @@
+"""PPO: its advantages against a slow twin, resumption bit for bit, and the exact optimum of a small problem."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import pointsman
+from pointsman import envs
+from pointsman.agents import exact
+from pointsman.agents.log import Log
+from pointsman.agents.networks import ActorCritic
+from pointsman.agents.ppo import PPO, Batch
+from pointsman.errors import PointsmanError
+from pointsman.evaluation.compare import tabulate
+
+TINY = {"num_envs": 16, "rollout_steps": 8, "minibatch": 50, "epochs": 2, "hidden": (8,), "total_steps": 16 * 8 * 30}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Tiny matrices gain nothing from threads, and lose much on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def mini(n, **overrides):
+    return envs.BatchEnv(envs.training(envs.configure("dispatch/mini", **overrides)), n, copy=False)
+
+
+class Recorder(Log):
+    """Keeps what it is told; interrupts after `most` batches."""
+
+    def __init__(self, most=10**9):
+        self.most, self.seen = most, []
+
+    def update(self, steps, total, ledger, elapsed, scalars):
+        self.seen.append((steps, ledger.tolist(), elapsed, scalars))
+        if len(self.seen) == self.most:
+            raise KeyboardInterrupt
+
+
+def weights(policy):
+    return {name: value.clone() for name, value in policy.network.state_dict().items()}
+
+
+def slow_advantages(batch, objective, discount, lam, rate):
+    """Forward sums over one environment's steps at a time; an episode's end cuts the sum after bootstrapping."""
+    steps, n = batch.reward.shape
+    found = np.zeros((steps, n))
+    for i in range(n):
+        for t in range(steps):
+            weight = 1.0
+            for k in range(t, steps):
+                r, e = float(batch.reward[k, i]), float(batch.elapsed[k, i])
+                keep = 1.0 if objective == "average" else discount**e
+                r -= rate * e if objective == "average" else 0.0
+                if batch.done[k, i]:
+                    after = float(batch.final_value[k, i])
+                elif k + 1 < steps:
+                    after = float(batch.value[k + 1, i])
+                else:
+                    after = float(batch.last_value[i])
+                found[t, i] += weight * (r + keep * after - float(batch.value[k, i]))
+                if batch.done[k, i]:
+                    break
+                weight *= lam * keep
+    return found
+
+
+@pytest.mark.parametrize("objective", ["average", "discounted"])
+def test_advantages_equal_a_slow_twin(objective):
+    """Random rewards, times, truncations (value of the final observation) and terminations (0), value scale 2.5."""
+    torch.manual_seed(0)
+    batch = Batch(12, 9, 3, 2)
+    for part in (batch.reward, batch.value, batch.final_value, batch.last_value):
+        part.normal_()
+    batch.elapsed.exponential_(1.0)
+    batch.done = torch.rand(12, 9) < 0.15
+    batch.final_value[torch.rand(12, 9) < 0.3] = 0.0
+    assert batch.done[-1].any()
+    network, state = ActorCritic(3, 2, [4]), {"batches": 5, "rate": -0.7}
+    network.rescale(torch.tensor(2.5))
+    x = torch.randn(20, 3)
+    before = network.value(x)
+    learner = PPO(objective=objective, discount=0.9, gae_lambda=0.7, rate_step=0.1)
+    advantage, target = learner._advantages(batch, network, state)
+    wanted = slow_advantages(batch, objective, 0.9, 0.7, -0.7)
+    np.testing.assert_allclose(advantage, wanted, atol=2e-5)
+    goal = wanted + batch.value.numpy()
+    goal -= goal.mean() if objective == "average" else 0.0
+    scale = 2.5 + (goal.std(ddof=1) - 2.5) / 6  # a sixth: the larger of 0.1 and 1 / (5 + 1)
+    assert float(network.value_scale) == pytest.approx(scale, rel=1e-5)
+    np.testing.assert_allclose(target, goal / scale, atol=2e-5)
+    torch.testing.assert_close(network.value(x), before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_holds_what_happened():
+    """Its actions, replayed in a fresh environment, give its rewards, times, ends and the values of final observations."""
+    env, twin = mini(6, horizon_minutes=4.0), mini(6, horizon_minutes=4.0)
+    twin.copy = True
+    torch.manual_seed(1)
+    network = ActorCritic(3, 2, [8])
+    first, second = Batch(5, 6, 3, 2), Batch(25, 6, 3, 2)
+    env.reset(seed=4)
+    first.collect(env, network)
+    frozen = copy.deepcopy(network)  # values are those of the network and the normaliser as the rollout began
+    ledger = second.collect(env, network)
+    observation, info = twin.reset(seed=4)
+    for action in first.action:
+        observation, *_, info = twin.step(action.numpy())
+    total = 0.0
+
+    def value(x):
+        return frozen.value(frozen.normaliser(torch.from_numpy(x))).detach().numpy()
+
+    for t in range(25):
+        np.testing.assert_array_equal(second.mask[t], info["action_mask"].astype(bool))
+        np.testing.assert_allclose(second.value[t], value(observation), atol=1e-6)
+        observation, reward, terminated, truncated, info = twin.step(second.action[t].numpy())
+        np.testing.assert_array_equal(second.reward[t], reward.astype(np.float32))
+        np.testing.assert_array_equal(second.elapsed[t], info["elapsed"].astype(np.float32))
+        np.testing.assert_array_equal(second.done[t], terminated | truncated)
+        for i in np.flatnonzero(truncated):
+            assert second.final_value[t, i] == pytest.approx(value(info["final_obs"])[i], abs=1e-6)
+        total = total + info["ledger"].sum(0)
+    assert second.done.sum() >= 6
+    np.testing.assert_allclose(second.last_value, value(observation), atol=1e-6)
+    np.testing.assert_allclose(ledger, total)
+
+
+@pytest.mark.parametrize("stop", [10, 27])
+def test_resumed_run_is_bit_identical(tmp_path, stop):
+    """Stopped before the first checkpoint (every 10 batches) and between two, then resumed: the same weights and curves."""
+    whole_log, resumed_log, path = Recorder(), Recorder(), tmp_path / "checkpoint.pt"
+    whole = weights(PPO(**TINY).fit(mini(16, horizon_minutes=5.0), whole_log, seed=3, checkpoint=tmp_path / "whole.pt"))
+    with pytest.raises(KeyboardInterrupt):
+        PPO(**TINY).fit(mini(16, horizon_minutes=5.0), Recorder(stop), seed=3, checkpoint=path)
+    resumed = weights(PPO(**TINY).fit(mini(16, horizon_minutes=5.0), resumed_log, seed=3, checkpoint=path))
+    assert len(whole_log.seen) == 30
+    done = 10 * ((stop - 1) // 10)  # the batch at which it stops is not kept yet
+    assert resumed_log.seen == whole_log.seen[done:]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_seed_decides_the_result():
+    runs = [weights(PPO(**TINY).fit(mini(16), Log(), seed=seed)) for seed in (5, 5, 6)]
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert not torch.equal(runs[0]["actor.0.weight"], runs[2]["actor.0.weight"])
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_small_budget_comes_near_the_exact_optimum(seed):
+    """100,000 decisions: within 6 % of the optimum by the exact chain (an untrained network is far above)."""
+    problem = envs.build(envs.configure("dispatch/mini"))
+    chain, best = envs.chain(problem, 100), pointsman.solve("dispatch/mini").average_cost
+    budget = {"total_steps": 100_000, "num_envs": 128, "rollout_steps": 16, "minibatch": 1024, "hidden": (32, 32)}
+    untrained = PPO(**budget | {"total_steps": 1, "learning_rate": 1e-9}).fit(mini(128), Log(), seed)
+    trained = PPO(**budget).fit(mini(128), Log(), seed)
+    cost = [exact.evaluate(chain, tabulate(policy, chain)).average_cost for policy in (untrained, trained)]
+    assert cost[0] > 1.25 * best
+    assert best <= cost[1] + 1e-9 < 1.06 * best
+
+
+def test_a_last_minibatch_of_one_row_keeps_weights_finite():
+    learner = PPO(num_envs=3, rollout_steps=11, minibatch=16, total_steps=99, hidden=(4,))
+    assert all(torch.isfinite(value).all() for value in weights(learner.fit(mini(3), Log())).values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("objective", "avrage"), ("total_steps", 0), ("num_envs", -1), ("rollout_steps", 0), ("epochs", 0),
+        ("minibatch", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("gae_lambda", 1.2),
+        ("discount", -0.1), ("rate_step", 2.0), ("clip", -0.1), ("max_gradient", 0.0), ("hidden", [0]), ("hidden", "64"),
+    ],
+)  # fmt: skip
+def test_bad_hyperparameters_are_named(key, value):
+    with pytest.raises(PointsmanError, match=rf"^agent\.{key} must .*{value if key != 'hidden' else ''}") as caught:
+        PPO(**{key: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    PPO(**TINY | {"total_steps": 1}).fit(mini(16), Log(), checkpoint=path)
+    with pytest.raises(PointsmanError, match=str(path)):
+        PPO(**TINY | {"hidden": (9,)}).fit(mini(16), Log(), checkpoint=path)

@@ -1,0 +1,136 @@
+"""The exact chain of request dispatch against the truth file and against the kernel's simulation."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pointsman
+from pointsman import envs
+from pointsman.agents import exact
+from pointsman.errors import PointsmanError
+from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.rollout import rollout
+from pointsman.evaluation.statistics import rate
+
+TRUTH = json.loads((Path(__file__).parents[1] / "truth" / "dispatch.json").read_text())
+BINS = np.array(TRUTH["instance"]["score_bins_easy_probability"], np.float32)
+
+
+def test_mini_has_the_instance_of_the_truth_file():
+    config, instance = envs.configure("dispatch/mini"), TRUTH["instance"]
+    assert config["score"]["bins_easy_probability"] == instance["score_bins_easy_probability"]
+    assert config["score"]["bins_weight"] == instance["score_bins_weight"]
+    prices = config["prices"]
+    assert prices["automation_attempts"] == instance["cost_per_automation_attempt"]
+    assert prices["bounces"] == instance["cost_per_bounce"]
+    assert prices["human_entries"] == instance["cost_per_human_entry"]
+    assert prices["waiting_minutes"] == instance["holding_cost_per_waiting_minute"]
+    assert prices["abandoned"] == instance["cost_per_abandonment"]
+
+
+@pytest.mark.parametrize("arrival_rate", [2.0, 3.0])
+def test_mini_optimum(arrival_rate):
+    solution = pointsman.solve("dispatch/mini", arrival_rate=arrival_rate)
+    published = TRUTH["poisson_arrivals"]["rate_per_minute -> optimal average cost per minute"][str(arrival_rate)]
+    assert solution.average_cost == pytest.approx(published, rel=1e-4)
+    assert solution.lower <= solution.average_cost <= solution.upper
+    assert solution.upper - solution.lower < 1e-6
+    assert len(solution.truncations) >= 2
+
+
+def test_surge_optimum():
+    published = TRUTH["markov_modulated_arrivals"]["optimal average cost per minute"]
+    assert pointsman.solve("dispatch/surge").average_cost == pytest.approx(published, rel=1e-4)
+
+
+def automated_bins(policy, n):
+    observation = np.stack([BINS, np.full(6, min(n, 10)), np.full(6, max(n - 10, 0))], 1).astype(np.float32)
+    return int((policy.act(observation, np.ones((6, 2), bool), np.zeros(6)) == 0).sum())
+
+
+def test_mini_policy_is_that_of_the_truth_file():
+    """3 bins automated for n <= 6, 4 for 7 to 10, 5 from 11 on."""
+    policy = pointsman.solve("dispatch/mini").policy
+    assert [automated_bins(policy, n) for n in range(30)] == [3] * 7 + [4] * 4 + [5] * 19
+
+
+def test_optimal_structure_is_the_index_rule():
+    """Automate iff p > (c_a + c_b) / (c_b + c_H + D(n)), D from the value function (truth file)."""
+    problem = envs.build(envs.configure("dispatch/mini"))
+    chain, solution = envs.chain(problem, 100), pointsman.solve("dispatch/mini")
+    value = solution.bias.reshape(101, 7)[:, 0]
+    for n in range(30):
+        index = (0.3 + 2.0) / (2.0 + 1.0 + value[n + 1] - value[n])
+        assert automated_bins(solution.policy, n) == (index < BINS).sum(), n
+    assert chain.mask.shape == (707, 2)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [
+        ("dispatch/mini", {}),
+        ("dispatch/surge", {}),
+        ("dispatch/mini", {"automation.success_easy": 0.8, "teams.people.staff": 4}),
+    ],
+)
+@pytest.mark.parametrize("rule", ["all_people", "all_automation", "threshold"])
+def test_chain_and_kernel_agree_on_every_quantity(preset, overrides, rule):
+    """Stationary averages of the chain lie in 99.9 % intervals of simulation, column by column, and states likewise."""
+    problem = envs.build(envs.configure(preset, horizon_minutes=3000.0, warmup_minutes=300.0, **overrides))
+    policy = envs.rules(problem)[rule](problem, **({"threshold": 0.6} if rule == "threshold" else {}))
+    chain = envs.chain(problem, 120)
+    score = exact.evaluate(chain, tabulate(policy, chain))
+    totals = rollout(policy, problem, 100, seed=5)
+    silent = ("answered_in_target", "answer_wait_minutes", "wait_bucket")
+    for k, column in enumerate(problem.columns):
+        if column.startswith(silent):
+            continue
+        found = rate(totals.ledger[:, k], totals.elapsed, level=0.9998)
+        assert found.low - 1e-9 <= score.ledger[k] <= found.high + 1e-9, (column, found, score.ledger[k])
+
+
+def test_state_frequencies_seen_by_arrivals_agree():
+    """Arrivals see time averages (Wolff 1982): shares of n at decisions against the chain."""
+    env = pointsman.make("dispatch/mini", 256, horizon_minutes=1e9, copy=False)
+    problem = envs.build(envs.configure("dispatch/mini"))
+    policy = pointsman.solve("dispatch/mini").policy
+    observation, _ = env.reset(seed=3)
+    counts = np.zeros((256, 40))
+    for step in range(2300):
+        if step >= 300:
+            n = (observation[:, 1] + observation[:, 2]).astype(int)
+            counts[np.arange(256), np.minimum(n, 39)] += 1
+        observation, *_ = env.step(policy.act(observation, env.action_masks(), None))
+    chain = envs.chain(problem, 100)
+    frequency = exact.evaluate(chain, tabulate(policy, chain)).frequency.reshape(101, 7)[:, 1:].sum(1)
+    share = counts / counts.sum(1, keepdims=True)
+    for n in range(16):
+        found = rate(share[:, n], np.ones(256), level=0.9998)
+        assert found.low <= frequency[n] / frequency.sum() <= found.high, n
+
+
+def test_problems_without_a_chain_say_why():
+    with pytest.raises(PointsmanError, match="binormal scores"):
+        pointsman.solve("dispatch/mini", score={"auc": 0.8, "bins_easy_probability": None, "bins_weight": None})
+    with pytest.raises(PointsmanError, match="latency"):
+        pointsman.solve("dispatch/mini", **{"automation.latency_minutes": 1.0})
+
+
+def test_optimum_simulates_to_its_cost_and_no_rule_beats_it():
+    """99 % interval of half-width at most 0.5 %, paired against every rule on the same records."""
+    problem = envs.build(envs.configure("dispatch/mini", horizon_minutes=4000.0, warmup_minutes=200.0))
+    solution = pointsman.solve("dispatch/mini")
+    prices = envs.BatchEnv(problem).prices
+    totals = rollout(solution.policy, problem, 1200, seed=1)
+    cost = totals.ledger @ prices
+    found = rate(cost, totals.elapsed, level=0.99)
+    assert (found.high - found.low) / 2 < 0.005 * solution.average_cost
+    assert found.low < solution.average_cost < found.high
+    settings = {"threshold": {"threshold": 0.4}, "queue_threshold": {"busy": -3.5, "crowded": 0.5, "threshold": 0.6}}
+    settings["queue_threshold"] |= {"first_step": 0.3, "second_step": 0.2}
+    for name, rule in envs.rules(problem).items():
+        other = rollout(rule(problem, **settings.get(name, {})), problem, 300, seed=1)
+        gap = rate(other.ledger @ prices - cost[:300], other.elapsed, level=0.99)
+        assert gap.high > 0, name

@@ -1,0 +1,73 @@
+"""Rules on hand-made observations: what is automated, and which team gets the rest."""
+
+import numpy as np
+import pytest
+
+from pointsman import envs
+from pointsman.errors import PointsmanError
+
+TWO_TEAMS = {"teams": {"people": {"staff": 3}, "others": {"staff": 2}}}
+
+
+def decide(preset, rule, rows, mask=None, overrides=None, **values):
+    """Actions of a rule for rows of {observation name: value}; what is not named is 0."""
+    problem = envs.build(envs.configure(preset, **(overrides or {})))
+    names = [field.name for field in problem.observation]
+    observation = np.array([[row.get(name, 0.0) for name in names] for row in rows], np.float32)
+    assert all(key in names for row in rows for key in row)
+    mask = np.ones((len(rows), len(problem.actions)), bool) if mask is None else np.array(mask, bool)
+    return envs.rules(problem)[rule](problem, **values).act(observation, mask, np.zeros(len(rows))).tolist()
+
+
+def test_static_threshold_automates_from_the_threshold_up():
+    assert decide("dispatch/mini", "threshold", [{"score": s} for s in (0.25, 0.5, 0.75)], threshold=0.5) == [1, 0, 0]
+
+
+def test_extremes():
+    rows = [{"score": 0.0}, {"score": 1.0}]
+    assert decide("dispatch/mini", "all_people", rows) == [1, 1]
+    assert decide("dispatch/mini", "all_automation", rows) == [0, 0]
+
+
+def test_masks_win():
+    rows = [{"score": 1.0}, {"score": 0.0}]
+    assert decide("dispatch/mini", "threshold", rows, mask=[[0, 1], [1, 0]], threshold=0.5) == [1, 0]
+
+
+def test_the_rest_goes_to_the_legal_team_with_the_fewest_requests():
+    rows = [{"in_service/people": 3, "in_service/others": 2}, {"waiting/others": 4}, {"in_service/people": 1}]
+    mask = [[1, 1, 1], [1, 1, 1], [1, 1, 0]]
+    assert decide("dispatch/mini", "all_people", rows, mask, TWO_TEAMS) == [2, 1, 1]
+
+
+def test_queue_threshold_steps_down_beyond_the_people_on_duty():
+    """mini has 10 people: 0.8 up to 8 requests, 0.5 up to 12, then 0.3."""
+    values = {"threshold": 0.8, "first_step": 0.3, "second_step": 0.2, "busy": -2, "crowded": 2}
+    rows = [{"score": 0.6, "in_service": n, "waiting": w} for n, w in ((8, 0), (9, 0), (10, 2), (10, 3))]
+    assert decide("dispatch/mini", "queue_threshold", rows, **values) == [1, 0, 0, 0]
+    rows = [row | {"score": 0.4} for row in rows]
+    assert decide("dispatch/mini", "queue_threshold", rows, **values) == [1, 1, 1, 0]
+    rows = [{"score": 0.6, "in_service": 3, "on_duty": on_duty} for on_duty in (6, 4)]
+    assert decide("dispatch/call_centre", "queue_threshold", rows, **values) == [1, 0]
+
+
+def test_regime_and_hour_thresholds_read_their_column():
+    rows = [{"score": 0.5, "regime": r} for r in (0, 1)]
+    assert decide("dispatch/surge", "regime_threshold", rows, threshold_0=0.6, threshold_1=0.4) == [1, 0]
+    rows = [{"score": 0.5, "hour_of_week": h} for h in (3.0, 30.5, 13.0, 167.9)]
+    values = {"from_0": 0.4, "from_6": 0.6, "from_12": 0.6, "from_18": 0.4}
+    assert decide("dispatch/call_centre", "hour_threshold", rows, **values) == [0, 1, 1, 0]
+
+
+def test_parameters_may_differ_by_row():
+    rows = [{"score": 0.5}, {"score": 0.5}]
+    assert decide("dispatch/mini", "threshold", rows, threshold=np.array([0.4, 0.6])) == [0, 1]
+
+
+def test_unknown_parameter_and_missing_observation_are_named():
+    with pytest.raises(PointsmanError, match="treshold.*did you mean threshold"):
+        decide("dispatch/mini", "threshold", [{}], treshold=0.5)
+    problem = envs.build(envs.configure("dispatch/mini"))
+    surge = envs.build(envs.configure("dispatch/surge"))
+    with pytest.raises(PointsmanError, match="needs the observation 'regime'"):
+        envs.rules(surge)["regime_threshold"](problem).act(np.zeros((1, 3), np.float32), np.ones((1, 2), bool), np.zeros(1))

@@ -1,0 +1,121 @@
+"""Bad input to the scripts: one line on stderr that names the key, value or path; never a traceback."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+DRIVER = """
+import json, os, sys
+import torch
+torch.set_num_threads(1)
+import torch.utils.tensorboard, hydra.core.plugins
+import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.evaluation.baselines
+hydra.core.plugins.Plugins.instance()
+from pointsman.scripts import evaluate, train
+answers = {}
+for name, (script, *arguments) in json.load(sys.stdin).items():
+    if (child := os.fork()) == 0:
+        for stream, number in ("out", 1), ("err", 2):
+            os.dup2(os.open(f"{name}.{stream}", os.O_WRONLY | os.O_CREAT), number)
+        sys.argv = [script, *arguments]
+        status = 0
+        try:
+            {"train": train, "evaluate": evaluate}[script].main()
+        except SystemExit as leaving:
+            status = leaving.code or 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            status = 1
+        sys.stderr.flush()
+        os._exit(status)
+    answers[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+json.dump(answers, sys.stdout)
+"""
+"""Imports once, and runs every case in a fork of its own: a start costs seconds."""
+
+# name: script, arguments, what the line must name
+CASES = {
+    "negative_rate": ("train", ["env.arrival_rate=-1"], "arrival_rate .*-1"),
+    "misspelt_env": ("train", ["env.arival_rate=2"], "arival_rate"),
+    "misspelt_price": ("train", ["+env.prices.bounce=1"], "bounce"),
+    "seed": ("train", ["seed=-1"], "seed .*-1"),
+    "search": ("train", ["search.rounds=0", "run_dir=new"], r"search\.rounds .*0"),
+    "sb3_argument": ("train", ["agent=sb3_a2c", "+agent.arguments.gama=1", "baselines=false", "run_dir=sb3"], "arguments.*gama"),
+    "run_exists": ("train", ["run_dir=whole"], "run_dir=whole .*resume=whole"),
+    "resume_damaged": ("train", ["resume=checkpoint"], r"checkpoint/checkpoint\.pt"),
+    "run_nowhere": ("evaluate", ["run=nowhere"], "run=nowhere: no such folder"),
+    "no_runs_yet": ("evaluate", ["run=latest"], "run=latest: no run below logs/runs is finished yet"),
+    "no_run_folder": ("evaluate", ["run=empty"], r"empty/config\.yaml is missing"),
+    "config": ("evaluate", ["run=config"], r"config/config\.yaml is damaged"),
+    "config_key": ("evaluate", ["run=key"], "arival_rate"),
+    "policy": ("evaluate", ["run=policy"], r"policy/policy/policy\.json does not load"),
+    "policy_missing": ("evaluate", ["run=unfinished"], "unfinished/policy"),
+    "network": ("evaluate", ["run=network"], "network/policy"),
+    "rule": ("evaluate", ["run=rule"], r"rule/rules/threshold/policy\.json"),
+    "optimum": ("evaluate", ["run=optimum"], "optimum/optimum"),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory, trained):
+    """Damaged copies of a finished run, and what every case answers: status, stdout, stderr."""
+    folder = tmp_path_factory.mktemp("errors")
+    names = "checkpoint config key policy unfinished network rule optimum"
+    for name in ["whole", *names.split()]:
+        shutil.copytree(trained[1], folder / name)
+    (folder / "empty").mkdir()
+    for path in ("checkpoint/checkpoint.pt", "network/policy/network.pt", "optimum/optimum/table.npz"):
+        (folder / path).write_bytes((folder / path).read_bytes()[:500])
+    (folder / "config" / "config.yaml").write_text("env: {id: [")
+    text = (folder / "key" / "config.yaml").read_text()
+    (folder / "key" / "config.yaml").write_text(text.replace("arrival_rate:", "arival_rate:"))
+    (folder / "policy" / "policy" / "policy.json").write_text('{"class": "pointsman.agents.net')
+    (folder / "unfinished" / "policy" / "policy.json").unlink()
+    facts = json.loads((folder / "rule" / "rules" / "threshold" / "policy.json").read_text())
+    facts["parameters"] = {"threshhold": 0.5}
+    (folder / "rule" / "rules" / "threshold" / "policy.json").write_text(json.dumps(facts))
+    cases = json.dumps({name: [script, *arguments] for name, (script, arguments, _) in CASES.items()})
+    kept = {"cwd": folder, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "capture_output": True, "text": True, "timeout": 200}
+    done = subprocess.run([sys.executable, "-c", DRIVER], input=cases, check=True, **kept)
+    read = {name: [(folder / f"{name}.{stream}").read_text() for stream in ("out", "err")] for name in CASES}
+    return {name: (status, *read[name]) for name, status in json.loads(done.stdout).items()}
+
+
+def assert_one_line(status, err, names):
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, err
+    assert re.search(names, lines[0]), lines[0]
+    assert len(lines[0]) < 500
+    assert status not in (0, None)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_one_line(answers, name):
+    status, out, err = answers[name]
+    assert_one_line(status, err, CASES[name][2])
+    assert "Traceback" not in out
+    assert "run: " not in out
+
+
+@pytest.mark.parametrize(
+    ("script", "argument", "names"),
+    [
+        ("train", "agent.totl_steps=5", r"agent\.totl_steps"),
+        ("train", "env=dispatch/maxi", "dispatch/maxi"),
+        ("train", "agent=pppo", "pppo.*sb3_ppo"),
+        ("evaluate", "runn=x", "runn"),
+    ],
+)
+def test_errors_of_composition_in_a_process_of_their_own(tmp_path, start, script, argument, names):
+    """What Hydra itself refuses, through `python -m` as users start it; nothing is left behind."""
+    done = start(tmp_path, script, argument)
+    assert_one_line(done.returncode, done.stderr, names)
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []

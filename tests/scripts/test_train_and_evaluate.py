@@ -1,0 +1,82 @@
+"""The console scripts end to end: a run, its curves, its evaluation, an interrupt, and errors of one line."""
+
+import json
+import signal
+import time
+
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+RULES = {"all_people", "all_automation", "threshold", "queue_threshold"}
+
+
+def curves(folder):
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+def test_training_leaves_a_complete_run_folder(trained):
+    _, path = trained
+    assert path.name.endswith("-seed4")
+    assert {file.name for file in path.iterdir()} >= {"config.yaml", "policy", "optimum", "rules", "checkpoint.pt", "tensorboard"}
+    assert {file.name for file in (path / "rules").iterdir()} == RULES
+    assert float((path / "optimum" / "average_cost.txt").read_text()) == pytest.approx(3.13068, rel=1e-4)
+
+
+def test_curves_of_learner_rules_and_optimum_share_their_tags(trained):
+    _, path = trained
+    found = {folder.name: curves(folder) for folder in (path / "tensorboard").iterdir()}
+    assert set(found) == RULES | {"ppo", "optimum"}
+    assert [step for step, _ in found["ppo"]["reward_rate"]] == [2048, 4096, 6144, 8192]
+    kpis = {f"kpi/{name}" for name in ("service_level", "mean_wait", "abandonment", "automation_rate", "bounce_rate")}
+    for name, tags in found.items():
+        assert "reward_rate" in tags
+        assert kpis - {"kpi/bounce_rate"} <= set(tags), name
+        if name != "ppo":
+            assert [step for step, _ in tags["reward_rate"]] == [0, 8192]  # a level line as long as the learner's
+    assert kpis <= set(found["ppo"])
+    level = {name: tags["reward_rate"][0][1] for name, tags in found.items()}
+    assert level["optimum"] == pytest.approx(-3.13068, rel=0.05)
+    assert level["all_people"] < level["all_automation"] < level["optimum"]
+
+
+def test_evaluation_writes_scores_and_summary(trained, start):
+    folder, path = trained
+    done = start(folder, "evaluate", "run=latest", "episodes=6", "seed=1")
+    assert done.returncode == 0, done.stderr
+    scores = pd.read_csv(path / "evaluation" / "scores.csv")
+    summary = json.loads((path / "evaluation" / "summary.json").read_text())
+    assert scores.groupby("policy").size().to_dict() == dict.fromkeys(RULES | {"ppo", "optimum"}, 6)
+    assert set(summary["policies"]) == RULES | {"ppo", "optimum"}
+    assert summary["best_rule"] in RULES
+    assert summary["episodes"] == 6
+    totals = scores.groupby("policy")[["cost", "elapsed"]].sum()
+    rates = totals["cost"] / totals["elapsed"]
+    assert {name: found["cost_rate"] for name, found in summary["policies"].items()} == pytest.approx(rates.to_dict())
+    assert "Headroom" in done.stdout
+    assert "the best tuned rule" in done.stdout
+
+
+def test_interrupt_says_how_to_go_on_and_resuming_completes(tmp_path, start, begin):
+    """SIGINT after the first checkpoint; the resumed run continues there instead of at 0."""
+    process = begin(tmp_path, "train", "agent.total_steps=81920", "agent.epochs=8", "baselines=false", "run_dir=kept")
+    deadline = time.time() + 100
+    while not (tmp_path / "kept" / "checkpoint.pt").exists() and time.time() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "go on with: pointsman-train resume=kept" in out
+    assert "Traceback" not in err
+    assert not (tmp_path / "kept" / "policy").exists()
+    assert torch.load(tmp_path / "kept" / "checkpoint.pt", weights_only=True)["state"]["batches"] < 40
+    done = start(tmp_path, "train", "resume=kept")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "run: kept"
+    assert torch.load(tmp_path / "kept" / "checkpoint.pt", weights_only=True)["state"]["batches"] == 40
+    files = sorted((tmp_path / "kept" / "tensorboard" / "ppo").iterdir(), key=lambda file: file.stat().st_mtime)
+    first = next(event.step for event in EventAccumulator(str(files[-1])).Reload().Scalars("reward_rate"))
+    assert first >= 11 * 2048
