@@ -75,9 +75,8 @@ class ActorCritic(nn.Module):
     @torch.no_grad()
     def rescale(self, scale: Tensor) -> None:
         """Change the value scale and leave all values as they are (van Hasselt et al. 2016, without the shift)."""
-        last = self.critic[-1]
-        last.weight *= self.value_scale / scale
-        last.bias *= self.value_scale / scale
+        for parameter in self.critic[-1].parameters():
+            parameter.mul_(self.value_scale / scale)
         self.value_scale.copy_(scale)
 
 

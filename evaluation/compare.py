@@ -78,6 +78,13 @@ class Comparison:
         found = gap_closed(rule, policy, best, np.random.default_rng(0))
         return found if np.isfinite(found).all() else None
 
+    def exact_headroom(self) -> float | None:
+        """The same share from the chain's long-run costs, without sampling error; the rule is the best one by the chain."""
+        if "optimum" not in self.exact:
+            return None
+        rule, best = min(self.exact[name] for name in self.rules), self.exact["optimum"]
+        return (rule - self.exact[self.learned]) / (rule - best) if rule > best * (1 + 1e-9) else None
+
     def illegal(self, name: str) -> int:
         """Number of illegal actions, each replaced by the first legal one."""
         return int(self.env.ledger.total(self.rollouts[name].ledger, "illegal").sum())
@@ -103,7 +110,7 @@ class Comparison:
             "policies": policies,
             "best_rule": self.best_rule,
             "optimum": self.optimum,
-            "headroom": {"gap_closed": gap and gap.estimate, "ci": gap and list(gap[1:])},
+            "headroom": {"gap_closed": gap and gap.estimate, "ci": gap and list(gap[1:]), "exact": self.exact_headroom()},
             "comparisons": comparisons,
         }
 
@@ -111,25 +118,30 @@ class Comparison:
         """Costs, dearest policy first and the optimum last; differences are paired."""
         best, unit = self.best_rule, self.problem.time_unit
         title = f"{self.problem.id}: {len(self.elapsed)} episodes, the same records for every policy"
-        shown = _table(title, f"cost per {unit}", "95 % interval", f"minus {best}", "95 % interval", "exact", "illegal")
+        headings = [f"cost per {unit}", "95 % interval", f"minus {best}", "95 % interval"]
+        headings += (["exact"] if self.exact else []) + ["illegal"]
+        shown = Table("policy", title=title, title_justify="left")
+        for heading in headings:
+            shown.add_column(heading, justify="right")
         for name in self.ordered():
             own, against = rate(self.cost[name], self.elapsed), self.difference(name, best)
             relative = ["", ""] if name == best else [f"{against.estimate:+.4f}", _span(against)]
-            exact_cost = f"{self.exact[name]:.5f}" if name in self.exact else "-"
-            cells = [name, f"{own.estimate:.4f}", _span(own), *relative, exact_cost, str(self.illegal(name))]
+            exact_cost = [f"{self.exact[name]:.5f}"] if self.exact else []
+            cells = [name, f"{own.estimate:.4f}", _span(own), *relative, *exact_cost, str(self.illegal(name))]
             shown.add_row(*cells, style=self._style(name))
         return shown
 
     def kpi_table(self) -> Table:
-        """Key figures of every policy, in the order of the costs."""
+        """Key figures, a column per policy in the order of the costs."""
         kpis = {name: self.kpis(name) for name in self.ordered()}
-        headings = [self._per_unit().replace("_", " ")]
-        for name, kpi in self.problem.kpis.items():
-            headings.append(name.replace("_", " ") + (f" {kpi.unit}" if kpi.unit else ""))
-        shown = _table("Key figures", *headings)
-        for name, values in kpis.items():
-            cells = [_short(values[kpi]) for kpi in (self._per_unit(), *self.problem.kpis)]
-            shown.add_row(name, *cells, style=self._style(name))
+        shown = Table(title="Key figures", title_justify="left")
+        shown.add_column("")
+        for name in kpis:
+            shown.add_column(name, justify="right", style=self._style(name), overflow="fold")
+        for kpi in (self._per_unit(), *self.problem.kpis):
+            unit = getattr(self.problem.kpis.get(kpi), "unit", "")
+            cells = [_short(values[kpi]) for values in kpis.values()]
+            shown.add_row(kpi.replace("_", " ") + (f", {unit}" if unit else ""), *cells)
         return shown
 
     def ordered(self) -> list[str]:
@@ -163,6 +175,15 @@ class Comparison:
                 )
         else:
             lines.append("Headroom: the optimum of this problem is not known, so the share of the gap closed is not either.")
+        if "optimum" in self.exact:
+            rule = min(self.rules, key=self.exact.__getitem__)
+            above = [100 * (self.exact[name] / self.exact["optimum"] - 1) for name in (rule, self.learned)]
+            closed = self.exact_headroom()
+            lines.append(
+                f"By the exact chain, in the long run: {rule} costs {above[0]:.2f} % more than the optimum, "
+                f"{self.learned} {above[1]:.2f} %" + ("." if closed is None else f"; it closes {100 * closed:.0f} % of that gap.")
+            )
+        lines.append(f"All intervals are over episodes: they do not hold what another training seed of {self.learned} would do.")
         return lines
 
     def write(self, folder: Path) -> None:
@@ -200,14 +221,6 @@ def tabulate(policy: Any, chain: Any) -> Any:
     table = np.tile(np.eye(chain.mask.shape[1])[0], (len(chain.mask), 1))
     table[chain.decision] = probabilities(policy, chain.observation[chain.decision], chain.mask[chain.decision])
     return table
-
-
-def _table(title: str, *headings: str) -> Table:
-    shown = Table(title=title, title_justify="left")
-    shown.add_column("policy", no_wrap=True)
-    for heading in headings:
-        shown.add_column(heading, justify="right")
-    return shown
 
 
 def _span(interval: Interval) -> str:

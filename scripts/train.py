@@ -13,8 +13,8 @@ def train(config: Any) -> None:
     from pointsman.agents import build_learner
     from pointsman.agents.log import RunLog
     from pointsman.errors import PointsmanError
-    from pointsman.evaluation.baselines import keep_baselines
     from pointsman.evaluation.runfolder import RunFolder
+    from pointsman.scripts.baselines import keep_baselines
 
     resume = config.resume
     if resume:

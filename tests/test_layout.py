@@ -71,7 +71,12 @@ def imports(file):
 FORBIDDEN = {
     "envs": ("torch", "stable_baselines3", "pointsman.agents", "pointsman.evaluation", "pointsman.scripts"),
     "agents": ("pointsman.evaluation", "pointsman.scripts", *(f"pointsman.envs.{family}" for family in envs.FAMILIES)),
-    "evaluation": ("pointsman.scripts",),
+    "evaluation": (
+        "torch",
+        "stable_baselines3",
+        "pointsman.scripts",
+        *(f"pointsman.agents.{part}" for part in ("ppo", "sb3", "search", "rules", "networks", "log")),
+    ),
 }
 
 

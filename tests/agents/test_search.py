@@ -13,8 +13,9 @@ from pointsman.agents.rules import RulePolicy
 from pointsman.agents.search import RuleSearch
 from pointsman.envs.rule import Parameter, Rule
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.baselines import cost_rates, tuned_rules
 from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.rollout import cost_rates
+from pointsman.scripts.baselines import tuned_rules
 
 TRUTH = json.loads((Path(__file__).parents[1] / "truth" / "dispatch.json").read_text())
 BINS = TRUTH["instance"]["score_bins_easy_probability"]

@@ -110,6 +110,8 @@ def test_exact_costs_order_policies_as_the_chain_does(written):
     assert cost["optimum"] == pytest.approx(3.13068, rel=1e-4)
     assert cost["threshold"] == pytest.approx(1.022 * cost["optimum"], rel=1e-3)
     assert cost["optimum"] < cost["learned"] < cost["threshold"] < cost["all_automation"]
+    share = (cost["threshold"] - cost["learned"]) / (cost["threshold"] - cost["optimum"])
+    assert summary["headroom"]["exact"] == pytest.approx(share)
 
 
 def test_optimal_policy_simulates_to_the_exact_optimum():
@@ -138,7 +140,7 @@ def test_a_rule_that_is_the_optimum_leaves_no_headroom(tmp_path):
     found = Comparison(problem, run_all(problem, policies, 4, 0, lambda share: None), "learned", ["threshold"])
     found.write(tmp_path)
     summary = strict(tmp_path / "summary.json")
-    assert summary["headroom"] == {"gap_closed": None, "ci": None}
+    assert summary["headroom"] == {"gap_closed": None, "ci": None, "exact": None}
     assert summary["policies"]["learned"]["kpis"]["bounce_rate"] is None
     assert "not told from none" in found.words()[1]
     assert {c["verdict"] for c in summary["comparisons"]} == {"inconclusive"}

@@ -7,8 +7,8 @@ from pointsman import envs
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
 from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.baselines import TUNING, cost_rates, optimum
-from pointsman.evaluation.rollout import EVALUATION, rollout
+from pointsman.evaluation.rollout import EVALUATION, TUNING, cost_rates, rollout
+from pointsman.scripts.baselines import optimum
 
 
 def mini(**overrides):

@@ -14,7 +14,7 @@ import json, os, sys
 import torch
 torch.set_num_threads(1)
 import torch.utils.tensorboard, hydra.core.plugins
-import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.evaluation.baselines
+import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.scripts.baselines
 hydra.core.plugins.Plugins.instance()
 from pointsman.scripts import evaluate, train
 answers = {}

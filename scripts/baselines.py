@@ -10,34 +10,16 @@ from pointsman.agents.rules import RulePolicy
 from pointsman.agents.search import RuleSearch
 from pointsman.envs import Problem
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.rollout import rollout
-
-TUNING = 1 << 41
-"""Added to seeds: rules are tuned on records of their own."""
-
-
-def cost_rates(problem: Problem, policy: Any, copies: int, episodes: int, seed: int) -> Any:
-    """Cost per unit of time [copies, episodes]."""
-    totals = rollout(policy, problem, episodes, TUNING + seed, copies=copies)
-    cost = totals.ledger @ _prices(problem)
-    return (cost / totals.elapsed).reshape(copies, episodes)
-
-
-def _prices(problem: Problem) -> Any:
-    return envs.BatchEnv(problem).prices
+from pointsman.evaluation.rollout import TUNING, cost_rates, rollout
 
 
 def tuned_rules(
     problem: Problem, seed: int, search: dict[str, Any], progress: Callable[[str], None] = lambda name: None
 ) -> dict[str, RulePolicy]:
     """Every rule that applies, tuned on the same simulation budget (`search`: the arguments of RuleSearch)."""
-
-    def simulate(rule: Any, copies: int, episodes: int, round_seed: int) -> Any:
-        return cost_rates(problem, rule, copies, episodes, round_seed)
-
     found = {}
     for name, rule in envs.rules(problem).items():
-        tuned = RuleSearch(rule, **search).fit(problem, simulate, 1000 * seed, partial(progress, name))
+        tuned = RuleSearch(rule, **search).fit(problem, partial(cost_rates, problem), 1000 * seed, partial(progress, name))
         found[name] = RulePolicy(name, tuned, dict(problem.config))
     return found
 
