@@ -133,6 +133,8 @@ class _Report(BaseCallback):
 class SB3Policy:
     """A trained model as a Policy; acts greedily."""
 
+    note = "trained on its own objective, the return discounted per decision, not the average reward per unit of time"
+
     def __init__(self, model: Any, name: str, names: tuple[str, ...]):
         self.model, self.name, self.names = model, name, names
 

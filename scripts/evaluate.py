@@ -35,8 +35,9 @@ def evaluate(config: Any) -> None:
             changed.to_csv(run.evaluation / "assumptions.csv", index=False)
     out = Console(width=max(Console().width, 120))
     out.print(found.table(), found.kpi_table())
-    for line in found.words():
-        out.print(line)
+    note = getattr(policies[learned], "note", None)
+    for line in found.words() + ([f"{learned}: {note}."] if note else []):
+        out.print(line, soft_wrap=True)
     if problem.config["assumptions"] and config.assumptions:
         out.print(assumption_table(changed, learned))
     out.print(f"scores.csv, summary.json, headroom.png: {run.evaluation}", soft_wrap=True)

@@ -24,11 +24,13 @@ def train(config: Any) -> None:
     problem, training = envs.build(settings), envs.training(settings)
     if config.seed < 0:
         raise PointsmanError(f"seed must be at least 0, got {config.seed}")
+    if config.threads is not None and config.threads < 1:
+        raise PointsmanError(f"threads must be at least 1, got {config.threads}")
     learner = build_learner(plain(config.agent))
     env = envs.BatchEnv(training, learner.num_envs, copy=False)
     if not resume:
         run = RunFolder.new(config.run_dir, config)
-    if config.threads:
+    if config.threads is not None:
         torch.set_num_threads(config.threads)
     try:
         if config.baselines and not (run.path / "rules").is_dir():

@@ -178,18 +178,27 @@ def _trace(path: str | None, names: list[str]) -> np.ndarray:
         return np.zeros((0, 4))
     if not Path(path).is_file():
         raise PointsmanError(f"trace: no file at {path}")
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (ValueError, OSError) as error:  # pandas's own errors are ValueErrors
+        raise PointsmanError(f"trace: {path} is not a CSV file: {' '.join(str(error).split())}") from None
+    columns = ["arrival_minutes", "class", "handling_minutes", "patience_minutes"]
     if "arrival_minutes" not in table or len(table) == 0:
         raise PointsmanError(f"trace: {path} needs rows and a column arrival_minutes; it has {', '.join(table.columns)}")
-    columns = ["arrival_minutes", "class", "handling_minutes", "patience_minutes"]
-    table = table.reindex(columns=columns)
-    foreign = sorted(set(table["class"].dropna().astype(str)) - set(names))
-    require(not foreign, f"trace {path}: class", f"among {', '.join(names)}", ", ".join(foreign))
-    codes = {name: code for code, name in enumerate(names)}
-    table["class"] = [codes[str(name)] if isinstance(name, str) else math.nan for name in table["class"]]
-    trace = table.to_numpy(np.float64)
-    line = int(np.argmax(np.diff(trace[:, 0], prepend=0.0) < 0)) + 2
-    require(bool((np.diff(trace[:, 0], prepend=0.0) >= 0).all()), f"trace {path}: arrival_minutes", "in order", f"line {line}")
-    negative = np.flatnonzero((trace[:, 2:] < 0).any(1))
-    require(len(negative) == 0, f"trace {path}", "free of negative times", f"some from line {negative[:1] + 2}")
-    return np.ascontiguousarray(trace)
+    table = table.reindex(columns=columns, fill_value="")
+    codes = {name: float(code) for code, name in enumerate(names)} | {"": math.nan}
+
+    def good(rows: Any, column: str, wanted: str) -> None:
+        for row in np.flatnonzero(~np.asarray(rows))[:1]:
+            raise PointsmanError(f"trace {path}, line {row + 2}: {column} must be {wanted}, got '{table[column].iloc[row]}'")
+
+    good(table["class"].isin(list(codes)), "class", f"among {', '.join(names)}")
+    trace = np.full((len(table), 4), math.nan)
+    trace[:, 1] = [codes[name] for name in table["class"]]
+    for k in (0, 2, 3):
+        values = pd.to_numeric(table[columns[k]], errors="coerce").to_numpy(np.float64)
+        empty = (table[columns[k]] == "").to_numpy() & (k > 0)
+        good(empty | (np.isfinite(values) & (values >= 0)), columns[k], "a number of at least 0")
+        trace[:, k] = values
+    good(np.diff(trace[:, 0], prepend=0.0) >= 0, "arrival_minutes", "in order of time")
+    return trace

@@ -20,7 +20,7 @@ def launch(task: Callable[[Any], None], config: str) -> None:
 
     import pointsman.conf  # noqa: F401  (registers the schemas)
 
-    bad_input = (PointsmanError, HydraException, OmegaConfBaseException)
+    bad_input = (PointsmanError, HydraException, OmegaConfBaseException, OSError)
 
     def guarded(composed: Any) -> None:
         # Leaving by SystemExit keeps Hydra from adding lines of its own.

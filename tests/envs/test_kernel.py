@@ -206,6 +206,33 @@ def test_trace_supplies_arrivals_and_its_gaps_are_drawn(tmp_path):
     assert truncated.all()
 
 
+HEADER = "arrival_minutes,class,handling_minutes,patience_minutes\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEADER + "1,,,\nsoon,,,\n", r"line 3: arrival_minutes must be a number of at least 0, got 'soon'"),
+        (HEADER + "1,,,\n,,,\n", "line 3: arrival_minutes"),
+        (HEADER + "5,,,\n4,,,\n", "line 3: arrival_minutes must be in order"),
+        (HEADER + "5,,-1,\n", "line 2: handling_minutes must be a number of at least 0, got '-1'"),
+        (HEADER + "5,,,inf\n", "line 2: patience_minutes"),
+        (HEADER + "5,claim,,\n", "line 2: class must be among request, got 'claim'"),
+        ("minutes\n1\n", "needs rows and a column arrival_minutes"),
+        (HEADER, "needs rows"),
+        ("", "is not a CSV file"),
+        ("a\n1,2,3\n1,2,3,4,5\n", "is not a CSV file"),
+    ],
+)
+def test_a_bad_trace_is_named_by_its_line(tmp_path, text, message):
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    with pytest.raises(PointsmanError, match=message) as caught:
+        pointsman.make("dispatch/mini", arrival_rate=None, trace=str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_binormal_scores_have_the_auc_and_are_calibrated():
     env = pointsman.make("dispatch/mini", 2000, **RICH)
     env.reset(seed=2)

@@ -45,6 +45,8 @@ CASES = {
     "misspelt_env": ("train", ["env.arival_rate=2"], "arival_rate"),
     "misspelt_price": ("train", ["+env.prices.bounce=1"], "bounce"),
     "seed": ("train", ["seed=-1"], "seed .*-1"),
+    "threads": ("train", ["threads=0"], "threads .*0"),
+    "run_dir": ("train", ["run_dir=/proc/none"], "/proc/none"),
     "search": ("train", ["search.rounds=0", "run_dir=new"], r"search\.rounds .*0"),
     "sb3_argument": ("train", ["agent=sb3_a2c", "+agent.arguments.gama=1", "baselines=false", "run_dir=sb3"], "arguments.*gama"),
     "run_exists": ("train", ["run_dir=whole"], "run_dir=whole .*resume=whole"),
