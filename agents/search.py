@@ -1,7 +1,8 @@
 """Tunes a rule by the cross-entropy method on common random numbers: the learner of the rules.
 
 Rubinstein and Kroese, The Cross-Entropy Method (2004). All candidates of a round are simulated in one batch,
-each on the same episodes; the best of the last rounds meet once more on fresh episodes.
+each on the same episodes. The first rounds spend the budget on many candidates with few episodes each, or a search
+in five dimensions closes in on the wrong corner; the best of the later ones meet once more on fresh episodes.
 """
 
 from collections.abc import Callable
@@ -21,13 +22,13 @@ class RuleSearch:
 
     Args:
         rule: the class; it is built as rule(problem, **values).
-        population: candidates per round.
+        population: candidates per round; the first three rounds have up to 8, 4 and 2 times as many.
         rounds: rounds of the search.
-        episodes: episodes per candidate and round.
+        episodes: episodes per candidate and round; in the first rounds so many fewer that the budget is the same.
         elite: share of the candidates that shape the next round.
     """
 
-    def __init__(self, rule: Any, population: int = 64, rounds: int = 8, episodes: int = 24, elite: float = 0.15):
+    def __init__(self, rule: Any, population: int = 64, rounds: int = 8, episodes: int = 24, elite: float = 0.1):
         for key, value in {"population": population, "rounds": rounds, "episodes": episodes}.items():
             if value < 1:
                 raise PointsmanError(f"search.{key} must be at least 1, got {value}")
@@ -42,18 +43,20 @@ class RuleSearch:
         low, high = (np.array([getattr(p, side) for p in space.values()]) for side in ("low", "high"))
         integer = np.array([p.integer for p in space.values()])
         rng = np.random.default_rng([seed, 0])
-        points = low + (high - low) * rng.random((self.population, len(space)))
+        points = low + (high - low) * rng.random((self.population * self._wider(0), len(space)))
         keep = max(2, int(self.elite * self.population))
         finalists = []
         for round_ in range(self.rounds):
             points = np.where(integer, np.round(points), points)
-            cost = self._cost(problem, simulate, space, points, seed + round_)
+            cost = self._cost(problem, simulate, space, points, seed + round_, self.episodes // self._wider(round_))
             best = np.argsort(cost, kind="stable")[:keep]
-            finalists.append(points[best[: keep // 2 + 1]])
+            if self._wider(round_) == 1 or round_ == self.rounds - 1:
+                finalists.append(points[best[: keep // 2 + 1]])
             centre, spread = points[best].mean(0), points[best].std(0)
             # A floor that shrinks keeps the search from closing in on a first guess.
             spread = np.maximum(spread, (high - low) * 0.15 * 0.6**round_)
-            points = np.clip(rng.normal(centre, spread, points.shape), low, high)
+            size = (self.population * self._wider(round_ + 1), len(space))
+            points = np.clip(rng.normal(centre, spread, size), low, high)
             points[0] = centre
             progress()
         last = np.unique(np.concatenate(finalists), axis=0)
@@ -61,8 +64,11 @@ class RuleSearch:
         winner = last[int(cost.argmin())]
         return self.rule(problem, **{name: float(value) for name, value in zip(space, winner, strict=True)})
 
-    def _cost(self, problem: Any, simulate: Simulate, space: Any, points: Any, seed: int, episodes: int = 0) -> Any:
+    def _wider(self, round_: int) -> int:
+        """How many times more candidates a round has, on as many times fewer episodes."""
+        return min(max(8 >> round_, 1), self.episodes)
+
+    def _cost(self, problem: Any, simulate: Simulate, space: Any, points: Any, seed: int, episodes: int) -> Any:
         """Mean cost rate of every point [P]."""
-        episodes = episodes or self.episodes
         values = {name: np.repeat(points[:, k], episodes) for k, name in enumerate(space)}
         return simulate(self.rule(problem, **values), len(points), episodes, seed).mean(1)

@@ -40,7 +40,7 @@ def test_tuned_threshold_is_the_best_static_one(preset, above, rule):
     published = next(part for key, part in TRUTH.items() if key.startswith(rule))
     assert f"{above}% above" in next(text for key, text in published.items() if "best single" in key)
     assert 100 * (min(costs.values()) / best - 1) == pytest.approx(above, abs=0.06)
-    search = RuleSearch(envs.rules(problem)["threshold"], population=20, rounds=3, episodes=16)
+    search = RuleSearch(envs.rules(problem)["threshold"], population=20, rounds=5, episodes=16)
     tuned = search.fit(problem, lambda *task: cost_rates(problem, *task), seed=1)
     assert exact_cost(problem, chain, tuned) <= 1.003 * min(costs.values())
     assert isinstance(tuned.values["threshold"], float)
@@ -82,7 +82,7 @@ def test_search_finds_the_minimum_of_a_bowl_under_common_noise():
 
 
 def test_search_keeps_to_its_budget_and_repeats_itself():
-    """population * rounds candidates and a final among few; the same seed, the same answer; points stay in range."""
+    """The same episodes in every round, fewer for more candidates at first, and a final among few; points stay in range."""
     calls = []
 
     def counted(rule, copies, episodes, seed):
@@ -91,12 +91,13 @@ def test_search_keeps_to_its_budget_and_repeats_itself():
         calls.append((copies, episodes, seed))
         return bowl(rule, copies, episodes, seed)
 
-    search = RuleSearch(Bowl, population=20, rounds=4, episodes=5, elite=0.2)
+    search = RuleSearch(Bowl, population=20, rounds=5, episodes=8, elite=0.2)
     values = [search.fit(plain_problem(), counted, seed=7).values for _ in range(2)]
     assert values[0] == values[1]
-    assert calls[:4] == [(20, 5, 7 + k) for k in range(4)]
-    assert calls[4][0] <= 4 * 3
-    assert calls[4][1:] == (10, 11)  # fresh episodes, twice as many
+    assert calls[:5] == [(160, 1, 7), (80, 2, 8), (40, 4, 9), (20, 8, 10), (20, 8, 11)]
+    assert calls[5][0] <= 2 * 3
+    assert calls[5][1:] == (16, 12)  # fresh episodes, twice as many
+    assert RuleSearch(Bowl, population=4, rounds=2, episodes=1).fit(plain_problem(), bowl, seed=0)
 
 
 def test_rules_without_parameters_are_not_searched():
