@@ -26,6 +26,10 @@ class Categorical:
         """Actions int64[N] by inversion of uniforms u [N]."""
         return invert(self.log_probability.exp(), u)
 
+    def probabilities(self) -> Tensor:
+        """Probabilities [N, A]."""
+        return self.log_probability.exp()
+
     def mode(self) -> Tensor:
         """Most probable actions int64[N]."""
         return self.log_probability.argmax(-1)
@@ -58,9 +62,24 @@ class MultiCategorical:
             chosen.append(action)
         return torch.stack(chosen, -1)
 
+    def probabilities(self) -> Tensor:
+        """Probabilities of joint actions [N, product of sizes], the last part varying fastest."""
+        joint = self.parts[0].probabilities()
+        for part in self.parts[1:]:
+            joint = (joint[:, :, None] * part.probabilities()[:, None, :]).flatten(1)
+        return joint
+
     def mode(self) -> Tensor:
         """Most probable joint actions."""
         return torch.stack([part.mode() for part in self.parts], -1)
+
+
+Distribution = Categorical | MultiCategorical
+
+
+def distribution(logits: Tensor, mask: Tensor, parts: tuple[int, ...]) -> Distribution:
+    """Categorical, or multi-categorical where a decision has several parts of the given numbers of actions."""
+    return Categorical(logits, mask) if len(parts) == 1 else MultiCategorical(logits, mask, list(parts))
 
 
 def invert(probability: Tensor, u: Tensor) -> Tensor:

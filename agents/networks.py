@@ -8,37 +8,60 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pointsman.agents.heads import Categorical
-from pointsman.envs.core import check_finite
+from pointsman.agents.heads import Distribution, distribution
+from pointsman.agents.policy import one_hot
+from pointsman.envs.problem import Layout
 
 
 class Normaliser(nn.Module):
-    """Running mean and variance of the entries of x [N, F] (Chan, Golub and LeVeque 1983); saved with the network."""
+    """Running mean and variance of the entries of x [N, width] (Chan, Golub and LeVeque 1983); saved with the network.
+
+    Candidates share the statistics of their entries, counted where one is present; absent ones become zeros.
+    """
 
     mean: Tensor
     variance: Tensor
     count: Tensor
 
-    def __init__(self, features: int):
+    def __init__(self, layout: Layout):
         super().__init__()
+        self.context, self.entries = len(layout.context), len(layout.candidates)
+        features = self.context + self.entries
         self.register_buffer("mean", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(features, dtype=torch.float64))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("count", torch.zeros(features, dtype=torch.float64))
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Take in a batch [N, F]."""
-        x = x.double()
-        n, total = float(x.shape[0]), float(self.count) + x.shape[0]
-        delta = x.mean(0) - self.mean
-        spread = self.variance * self.count + x.var(0, correction=0) * n + delta**2 * self.count * n / total
-        self.mean += delta * (n / total)
-        self.variance.copy_(spread / total)
-        self.count.fill_(total)
+        """Take in a batch [N, width]."""
+        self._update(slice(0, self.context), x[:, : self.context].double())
+        if self.entries:
+            rows = x[:, self.context :].reshape(-1, self.entries)
+            self._update(slice(self.context, None), rows[rows[:, 0] > 0].double())
+
+    def _update(self, part: slice, x: Tensor) -> None:
+        n = x.shape[0]
+        if n == 0:
+            return
+        mean, variance, count = self.mean[part], self.variance[part], self.count[part]
+        total = count + n
+        delta = x.mean(0) - mean
+        spread = variance * count + x.var(0, correction=0) * n + delta**2 * count * n / total
+        mean += delta * (n / total)
+        variance.copy_(spread / total)
+        count.copy_(total)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised values, cut at 10 standard deviations."""
-        return ((x - self.mean.float()) * torch.rsqrt(self.variance.float() + 1e-8)).clamp(-10.0, 10.0)
+        """Normalised values [N, width], cut at 10 standard deviations."""
+        mean, scale = self.mean.float(), torch.rsqrt(self.variance.float() + 1e-8)
+        context = (x[:, : self.context] - mean[: self.context]) * scale[: self.context]
+        if not self.entries:
+            return context.clamp(-10.0, 10.0)
+        rows = x[:, self.context :].unflatten(1, (-1, self.entries))
+        normal = (rows - mean[self.context :]) * scale[self.context :] * (rows[:, :, :1] > 0)
+        # `present` has no spread where all places are taken: it stays what it is.
+        normal[:, :, 0] = rows[:, :, 0]
+        return torch.cat([context, normal.flatten(1)], 1).clamp(-10.0, 10.0)
 
 
 def mlp(inputs: int, hidden: list[int], outputs: int, gain: float) -> nn.Sequential:
@@ -56,17 +79,82 @@ def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
     return layer
 
 
+class Pooled(nn.Module):
+    """Context and a summary of the candidates [N, F + 2H]: mean and maximum of what shared weights make of each.
+
+    The sizes of a network of sets (Zaheer et al. 2017) do not depend on M, so it serves any number of candidates.
+    """
+
+    def __init__(self, layout: Layout, width: int):
+        super().__init__()
+        self.context, self.entries = len(layout.context), len(layout.candidates)
+        self.outputs = self.context + 2 * width
+        self.each = nn.Sequential(_orthogonal(nn.Linear(self.entries, width), 2**0.5), nn.Tanh())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The summary [N, F + 2H], and what was made of each candidate [N, M, H]."""
+        rows = x[:, self.context :].unflatten(1, (-1, self.entries))
+        present = rows[:, :, :1]
+        each = self.each(rows) * present
+        mean = each.sum(1) / present.sum(1).clamp(min=1.0)
+        most = torch.where(present > 0, each, -1.0).amax(1)
+        return torch.cat([x[:, : self.context], mean, most], 1), each
+
+
+class CandidateActor(nn.Module):
+    """Logits [N, M + E]: every candidate scored with shared weights, and E further actions such as to wait."""
+
+    def __init__(self, layout: Layout, hidden: list[int]):
+        super().__init__()
+        self.pooled, more = Pooled(layout, hidden[0]), layout.parts[0] - layout.window
+        self.of_context = mlp(self.pooled.outputs, hidden[:-1], hidden[-1], 2**0.5)
+        self.of_candidate = _orthogonal(nn.Linear(hidden[0], hidden[-1]), 2**0.5)
+        self.score = _orthogonal(nn.Linear(hidden[-1], 1), 0.01)
+        self.more = _orthogonal(nn.Linear(hidden[-1], more), 0.01) if more else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of normalised observations [N, width]."""
+        summary, each = self.pooled(x)
+        context = self.of_context(summary)
+        score = self.score(torch.tanh(context[:, None] + self.of_candidate(each)))[:, :, 0]
+        return score if self.more is None else torch.cat([score, self.more(torch.tanh(context))], 1)
+
+
+class CandidateCritic(nn.Module):
+    """A value [N, 1] from context and summary of the candidates."""
+
+    def __init__(self, layout: Layout, hidden: list[int]):
+        super().__init__()
+        self.pooled = Pooled(layout, hidden[0])
+        self.of_summary = mlp(self.pooled.outputs, hidden, 1, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values of normalised observations [N, width]."""
+        found: Tensor = self.of_summary(self.pooled(x)[0])
+        return found
+
+
 class ActorCritic(nn.Module):
-    """Two separate networks on normalised observations x [N, F]: logits [N, A], and a value [N] in units of `value_scale`."""
+    """Two separate networks on normalised observations x [N, width]: logits [N, A], a value [N] in units of `value_scale`."""
 
     value_scale: Tensor
 
-    def __init__(self, features: int, actions: int, hidden: list[int]):
+    def __init__(self, layout: Layout, hidden: list[int]):
         super().__init__()
-        self.normaliser = Normaliser(features)
-        self.actor = mlp(features, hidden, actions, 0.01)
-        self.critic = mlp(features, hidden, 1, 1.0)
+        self.layout, self.hidden = layout, hidden
+        self.normaliser = Normaliser(layout)
+        self.actor: nn.Module
+        self.critic: nn.Module
+        if layout.window:
+            self.actor, self.critic = CandidateActor(layout, hidden), CandidateCritic(layout, hidden)
+        else:
+            self.actor = mlp(len(layout.context), hidden, sum(layout.parts), 0.01)
+            self.critic = mlp(len(layout.context), hidden, 1, 1.0)
         self.register_buffer("value_scale", torch.ones(()))
+
+    def policy(self, x: Tensor, mask: Tensor) -> Distribution:
+        """Distribution over actions."""
+        return distribution(self.actor(x), mask, self.layout.parts)
 
     def value(self, x: Tensor) -> Tensor:
         """Values [N] in units of reward."""
@@ -75,7 +163,8 @@ class ActorCritic(nn.Module):
     @torch.no_grad()
     def rescale(self, scale: Tensor) -> None:
         """Change the value scale and leave all values as they are (van Hasselt et al. 2016, without the shift)."""
-        for parameter in self.critic[-1].parameters():
+        last = [layer for layer in self.critic.modules() if isinstance(layer, nn.Linear)][-1]
+        for parameter in last.parameters():
             parameter.mul_(self.value_scale / scale)
         self.value_scale.copy_(scale)
 
@@ -84,43 +173,41 @@ class NetworkPolicy:
     """A trained actor as a Policy.
 
     Args:
-        network: an ActorCritic.
-        names: names of the observation's entries, for errors.
+        network: an ActorCritic; one that scores candidates serves any number of them.
         greedy: take the most probable action instead of drawing one.
     """
 
-    def __init__(self, network: ActorCritic, names: tuple[str, ...], hidden: list[int], greedy: bool = True):
-        self.network, self.names, self.hidden, self.greedy = network, names, hidden, greedy
+    def __init__(self, network: ActorCritic, greedy: bool = True):
+        self.network, self.greedy = network, greedy
 
     @torch.no_grad()
-    def _distribution(self, observation: Any, mask: NDArray[np.bool_]) -> Categorical:
-        observation = np.asarray(observation, np.float32)
-        check_finite(observation, self.names)
-        network = self.network
-        logits = network.actor(network.normaliser(torch.from_numpy(observation)))
-        return Categorical(logits, torch.from_numpy(np.asarray(mask, bool)))
+    def _distribution(self, observation: Any, mask: NDArray[np.bool_]) -> Distribution:
+        layout = self.network.layout
+        flat = layout.flat(observation)
+        layout.check(flat)
+        return self.network.policy(self.network.normaliser(torch.from_numpy(flat)), torch.from_numpy(np.asarray(mask, bool)))
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N]."""
+        """Actions int64[N], or [N, K] where a decision has K parts."""
         found = self._distribution(observation, mask)
-        return (found.mode() if self.greedy else found.sample(torch.from_numpy(u))).numpy()
+        actions: NDArray[np.int64] = (found.mode() if self.greedy else found.sample(torch.from_numpy(u))).numpy()
+        return actions
 
     def probabilities(self, observation: Any, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Action probabilities [N, A]; of a greedy policy, 1 for the action it takes."""
+        """Probabilities of joint actions [N, A]; of a greedy policy, 1 for the action it takes."""
         found = self._distribution(observation, mask)
         if self.greedy:
-            return np.eye(mask.shape[1])[found.mode().numpy()]
-        return found.log_probability.double().exp().numpy()
+            return one_hot(found.mode().numpy(), self.network.layout.parts)
+        return found.probabilities().double().numpy()
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the weights; shapes and names go into policy.json."""
         torch.save(self.network.state_dict(), folder / "network.pt")
-        actions = self.network.actor[-1].out_features
-        return {"names": list(self.names), "actions": actions, "hidden": self.hidden, "greedy": self.greedy}
+        return {"layout": self.network.layout._asdict(), "hidden": self.network.hidden, "greedy": self.greedy}
 
     @classmethod
     def load(cls, folder: Path, facts: dict[str, Any]) -> "NetworkPolicy":
         """Read what `save` has written; weights only, no code."""
-        network = ActorCritic(len(facts["names"]), facts["actions"], facts["hidden"])
+        network = ActorCritic(Layout.of(facts["layout"]), facts["hidden"])
         network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
-        return cls(network, tuple(facts["names"]), facts["hidden"], facts["greedy"])
+        return cls(network, facts["greedy"])

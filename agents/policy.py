@@ -28,12 +28,20 @@ class Policy(Protocol):
         ...
 
 
-def probabilities(policy: Policy, observation: Any, mask: Mask) -> NDArray[np.float64]:
-    """Action probabilities [N, A]; a policy without any is taken to be deterministic."""
+def probabilities(policy: Policy, observation: Any, mask: Mask, parts: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    """Probabilities of joint actions [N, A]; a policy without any is taken to be deterministic."""
     if hasattr(policy, "probabilities"):
         found: NDArray[np.float64] = policy.probabilities(observation, mask)
         return found
-    return np.eye(mask.shape[1])[policy.act(observation, mask, np.full(len(mask), 0.5))]
+    return one_hot(policy.act(observation, mask, np.full(len(mask), 0.5)), parts or (mask.shape[1],))
+
+
+def one_hot(actions: Actions, parts: tuple[int, ...]) -> NDArray[np.float64]:
+    """Probabilities [N, product of parts] of taking just these actions, [N] or [N, K], the last part varying fastest."""
+    found = np.zeros((len(actions), int(np.prod(parts))))
+    joint = np.ravel_multi_index(tuple(actions.reshape(len(actions), -1).T), parts)
+    found[np.arange(len(actions)), joint] = 1.0
+    return found
 
 
 def save(policy: Any, folder: Path) -> None:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
-from pointsman.agents.heads import Categorical
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
+from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 
 
@@ -76,8 +76,7 @@ class PPO:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
         env.copy = False
         torch.manual_seed(seed)
-        features, actions = len(env.observation_names), len(env.problem.actions)
-        network = ActorCritic(features, actions, self.hidden)
+        network = ActorCritic(env.layout, self.hidden)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
         shuffle = torch.Generator().manual_seed(seed)
         state: dict[str, Any] = {"batches": 0, "rate": 0.0}
@@ -85,7 +84,7 @@ class PPO:
         if checkpoint is not None and checkpoint.is_file():
             state = read_checkpoint(checkpoint, network, optimiser, shuffle, env)
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
-        batch = Batch(self.rollout_steps, env.num_envs, features, actions)
+        batch = Batch(self.rollout_steps, env.num_envs, env.layout)
         while state["batches"] < batches:
             ledger = batch.collect(env, network)
             self._update_rate(state, batch)
@@ -99,7 +98,7 @@ class PPO:
             log.update(steps, batches * self.num_envs * self.rollout_steps, ledger, float(batch.elapsed.sum()), scalars)
             if checkpoint is not None and (state["batches"] % 10 == 0 or state["batches"] == batches):
                 write_checkpoint(checkpoint, network, optimiser, shuffle, env, state)
-        return NetworkPolicy(network, env.observation_names, self.hidden)
+        return NetworkPolicy(network)
 
     def _update_rate(self, state: dict[str, Any], batch: "Batch") -> None:
         """Move the reward rate towards that of the newest batch."""
@@ -148,7 +147,7 @@ class PPO:
                 x, mask, action, old_log_prob, gain, aim = (column[part] for column in flat)
                 # A rest of one row has no spread of its own.
                 gain = (gain - gain.mean()) / (gain.std(correction=min(1, len(gain) - 1)) + 1e-8)
-                found = Categorical(network.actor(x), mask)
+                found = network.policy(x, mask)
                 log_ratio = found.log_prob(action) - old_log_prob
                 ratio = log_ratio.exp()
                 surrogate = torch.min(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain).mean()
@@ -168,28 +167,29 @@ class PPO:
 class Batch:
     """What one rollout of T decisions in N environments leaves behind, in preallocated tensors."""
 
-    def __init__(self, steps: int, n: int, features: int, actions: int):
-        self.normal = torch.zeros(steps, n, features)
-        self.mask = torch.zeros(steps, n, actions, dtype=torch.bool)
-        self.action = torch.zeros(steps, n, dtype=torch.int64)
+    def __init__(self, steps: int, n: int, layout: Layout):
+        parts = layout.parts
+        self.normal = torch.zeros(steps, n, layout.width)
+        self.mask = torch.zeros(steps, n, sum(parts), dtype=torch.bool)
+        self.action = torch.zeros(steps, n, *([len(parts)] if len(parts) > 1 else []), dtype=torch.int64)
         self.log_prob, self.value, self.reward, self.elapsed = torch.zeros(4, steps, n)
         self.done = torch.zeros(steps, n, dtype=torch.bool)
         self.final_value = torch.zeros(steps, n)
         self.last_value = torch.zeros(n)
-        self.seen = torch.zeros(steps, n, features)
+        self.seen = torch.zeros(steps, n, layout.width)
 
     @torch.no_grad()
     def collect(self, env: Any, network: ActorCritic) -> Any:
         """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout."""
         ledger = np.zeros(len(env.ledger.columns))
         normalise = network.normaliser
-        if float(normalise.count) == 0:
+        if not normalise.count.any():
             normalise.update(torch.from_numpy(env.out.observation))
         for t in range(len(self.reward)):
             self.seen[t] = torch.from_numpy(env.out.observation)
             self.mask[t] = torch.from_numpy(env.out.mask)
             self.normal[t] = x = normalise(self.seen[t])
-            found = Categorical(network.actor(x), self.mask[t])
+            found = network.policy(x, self.mask[t])
             self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
             self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
             _, reward, terminated, truncated, info = env.step(action.numpy())
@@ -197,7 +197,7 @@ class Batch:
             self.done[t] = torch.from_numpy(terminated | truncated)
             ledger += info["ledger"].sum(0)
             if "final_obs" in info:
-                last = network.value(normalise(torch.from_numpy(info["final_obs"])))
+                last = network.value(normalise(torch.from_numpy(env.out.final_observation)))
                 self.final_value[t] = torch.where(torch.from_numpy(terminated), 0.0, last)
         self.last_value = network.value(normalise(torch.from_numpy(env.out.observation)))
         normalise.update(self.seen.flatten(0, 1))

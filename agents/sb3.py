@@ -14,7 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from pointsman.agents.log import Log
-from pointsman.envs.core import check_finite
+from pointsman.envs.core import row_of
+from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 
 
@@ -44,8 +45,8 @@ class SB3VecEnv(VecEnv):
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{"elapsed": elapsed} for elapsed in info["elapsed"].tolist()]
-        for i in np.flatnonzero(done):
-            infos[i] |= {"terminal_observation": info["final_obs"][i], "TimeLimit.truncated": bool(truncated[i])}
+        for i in np.flatnonzero(done).tolist():
+            infos[i] |= {"terminal_observation": row_of(info["final_obs"], i), "TimeLimit.truncated": bool(truncated[i])}
         self.ledger = info["ledger"]
         self.elapsed = float(info["elapsed"].sum())
         return observation, reward.astype(np.float32), done, infos
@@ -97,11 +98,13 @@ class SB3:
         env.illegal = "fallback"
         wrapped, kind = SB3VecEnv(env), algorithm(self.algorithm)
         try:
-            model = kind("MlpPolicy", wrapped, seed=seed, verbose=0, **self.arguments)
+            model = kind(
+                "MultiInputPolicy" if env.layout.window else "MlpPolicy", wrapped, seed=seed, verbose=0, **self.arguments
+            )
         except (TypeError, ValueError, AssertionError) as error:
             raise PointsmanError(f"agent.arguments do not fit {self.algorithm}: {error}") from None
         model.learn(self.total_steps, callback=_Report(wrapped, log, self.total_steps))
-        return SB3Policy(model, self.algorithm, env.observation_names)
+        return SB3Policy(model, self.algorithm, env.layout)
 
 
 def algorithm(name: str) -> Any:
@@ -135,13 +138,12 @@ class SB3Policy:
 
     note = "trained on its own objective, the return discounted per decision, not the average reward per unit of time"
 
-    def __init__(self, model: Any, name: str, names: tuple[str, ...]):
-        self.model, self.name, self.names = model, name, names
+    def __init__(self, model: Any, name: str, layout: Layout):
+        self.model, self.name, self.layout = model, name, layout
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N]; an algorithm that knows no masks may choose illegal ones, which evaluation counts."""
-        observation = np.asarray(observation, np.float32)
-        check_finite(observation, self.names)
+        """Actions int64[N] (or [N, K]); an algorithm that knows no masks may choose illegal ones, which evaluation counts."""
+        self.layout.check(self.layout.flat(observation))
         masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
         actions, _ = self.model.predict(observation, deterministic=True, **masks)
         return np.asarray(actions, np.int64)
@@ -149,11 +151,10 @@ class SB3Policy:
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the model in the format of its own library."""
         self.model.save(folder / "model.zip")
-        return {"algorithm": self.name, "names": list(self.names)}
+        return {"algorithm": self.name, "layout": self.layout._asdict()}
 
     @classmethod
     def load(cls, folder: Path, facts: dict[str, Any]) -> "SB3Policy":
         """Read what `save` has written; the format holds pickled objects, so load only what you trust."""
-        return cls(
-            algorithm(facts["algorithm"]).load(folder / "model.zip", device="cpu"), facts["algorithm"], tuple(facts["names"])
-        )
+        model = algorithm(facts["algorithm"]).load(folder / "model.zip", device="cpu")
+        return cls(model, facts["algorithm"], Layout.of(facts["layout"]))

@@ -8,7 +8,8 @@ import gymnasium
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pointsman.envs.core import BatchEnv, Problem, SingleEnv
+from pointsman.envs.core import BatchEnv, SingleEnv
+from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
 FAMILIES = ("dispatch",)

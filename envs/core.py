@@ -3,10 +3,8 @@
 A problem gives its kernel and its names; the engine owns buffers, seeding, legality, autoreset and prices.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,69 +13,37 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from pointsman.envs.compiled import batched
-from pointsman.envs.ledger import Kpi, Ledger
+from pointsman.envs.ledger import Ledger
 from pointsman.envs.noise import policy_uniforms
+from pointsman.envs.problem import Outputs, Problem
 from pointsman.errors import PointsmanError
 
 ILLEGAL = "illegal"
 """Ledger column that counts actions which the mask forbids (only with illegal="fallback")."""
 
 
-class Outputs(NamedTuple):
-    """What a kernel writes for each of N rows, and the keys of its randomness; F features, A actions, C columns."""
-
-    seed: NDArray[np.int64]  # [N]
-    stream: NDArray[np.int64]  # [N] of the seed: the index of the environment
-    episode: NDArray[np.int64]  # [N] since the last seeding
-    observation: NDArray[np.float32]  # [N, F]
-    mask: NDArray[np.bool_]  # [N, A]
-    final_observation: NDArray[np.float32]  # [N, F] of rows that have just ended
-    final_mask: NDArray[np.bool_]  # [N, A]
-    ledger: NDArray[np.float64]  # [N, C]
-    elapsed: NDArray[np.float64]  # [N]
-    terminated: NDArray[np.bool_]  # [N]
-    truncated: NDArray[np.bool_]  # [N]
-
-
-@dataclass(frozen=True)
-class Field:
-    """A named entry of the observation, with its unit and range."""
-
-    name: str
-    unit: str = ""
-    low: float = 0.0
-    high: float = float("inf")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A configured problem: everything that is fixed before the first reset."""
-
-    id: str
-    config: Mapping[str, Any]
-    kernel: ModuleType
-    params: Any
-    allocate: Callable[[int], tuple[Any, Any]]
-    observation: tuple[Field, ...]
-    actions: tuple[str, ...]
-    columns: tuple[str, ...]
-    prices: Mapping[str, float]
-    kpis: Mapping[str, Kpi]
-    demand: str
-    """Ledger column of what is counted as one unit of demand, for the cost per unit; its name in words is `demand_unit`."""
-    demand_unit: str
-    time_unit: str
-    horizon: float
-    warmup: float
-    """Time to delete before long-run averages are taken; 0 where an episode's empty start is part of the problem."""
+@batched
+def _first_illegal(action, mask, first):
+    """(row, part) of the first illegal action, or (-1, 0); action [N, K], the actions of part k are first[k] to first[k + 1]."""
+    for i in range(action.shape[0]):
+        for k in range(action.shape[1]):
+            place = first[k] + action[i, k]
+            if action[i, k] < 0 or place >= first[k + 1] or not mask[i, place]:
+                return i, k
+    return -1, 0
 
 
 @batched
-def _first_illegal(action, mask):
+def _legalise(action, mask, first, fallen):
+    """Put the first legal action wherever one is illegal, and mark the rows."""
     for i in range(action.shape[0]):
-        if action[i] < 0 or action[i] >= mask.shape[1] or not mask[i, action[i]]:
-            return i
-    return -1
+        for k in range(action.shape[1]):
+            place = first[k] + action[i, k]
+            if action[i, k] < 0 or place >= first[k + 1] or not mask[i, place]:
+                fallen[i] = True
+                action[i, k] = 0
+                while not mask[i, first[k] + action[i, k]]:
+                    action[i, k] += 1
 
 
 @batched
@@ -93,13 +59,6 @@ def _settle(ledger, terminated, truncated, column, price, reward, done, decision
         decision[i] += 1
         any_done = any_done or done[i]
     return any_done
-
-
-def check_finite(observation: NDArray[Any], names: Sequence[str]) -> None:
-    """An error that names the row and the entry of an observation [N, F] that is not a finite number."""
-    if not np.isfinite(observation).all():
-        row, place = np.argwhere(~np.isfinite(observation))[0]
-        raise PointsmanError(f"observation '{names[place]}' of row {row} is {observation[row, place]}: it must be finite")
 
 
 class BatchEnv(VectorEnv):
@@ -132,13 +91,11 @@ class BatchEnv(VectorEnv):
         self.metadata = {"autoreset_mode": mode, "render_modes": []}
         self.ledger = Ledger([*problem.columns, ILLEGAL])
         self.set_prices(problem.prices)
-        low = np.array([field.low for field in problem.observation], np.float32)
-        high = np.array([field.high for field in problem.observation], np.float32)
-        self.single_observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
-        self.single_action_space = gymnasium.spaces.Discrete(len(problem.actions))
+        self.single_observation_space, self.single_action_space = problem.spaces
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.observation_names = tuple(field.name for field in problem.observation)
+        self.layout = problem.layout
+        self._first = np.concatenate([[0], np.cumsum(self.layout.parts)])
         self.state, self.record = problem.allocate(num_envs)
         self.out = self._outputs(np.arange(num_envs) if indices is None else np.array(indices, np.int64))
         self._decision = np.zeros(num_envs, np.int64)
@@ -147,8 +104,8 @@ class BatchEnv(VectorEnv):
         self._seeded = False
 
     def _outputs(self, indices: NDArray[np.int64]) -> Outputs:
-        n, features, actions = self.num_envs, len(self.problem.observation), len(self.problem.actions)
-        observation, mask = np.zeros((n, features), np.float32), np.zeros((n, actions), np.bool_)
+        n = self.num_envs
+        observation, mask = np.zeros((n, self.layout.width), np.float32), np.zeros((n, len(self.problem.actions)), np.bool_)
         return Outputs(
             np.zeros(n, np.int64), indices, np.zeros(n, np.int64),
             observation, mask, observation.copy(), mask.copy(),
@@ -175,25 +132,29 @@ class BatchEnv(VectorEnv):
         self.out.ledger[:], self.out.elapsed[:] = 0.0, 0.0
         self.out.terminated[:], self.out.truncated[:] = False, False
         self.problem.kernel.reset_rows(self.problem.params, self.state, self.record, self.out, self._rows)
-        return self._given(self.out.observation), self._info(self.out.mask)
+        return self._seen(self.out.observation), self._info(self.out.mask)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Advance every row by one decision: actions int[N] -> observation, reward, terminated, truncated, info."""
+        """Advance every row by one decision -> observation, reward, terminated, truncated, info.
+
+        Actions are int[N], or int[N, K] where a decision has K parts.
+        """
         if not self._seeded:
             raise PointsmanError("call reset() before step()")
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            wanted = f"integers of shape ({self.num_envs},)"
+        if actions.shape != self.action_space.shape or actions.dtype.kind not in "iu":
+            wanted = f"integers of shape {self.action_space.shape}"
             raise PointsmanError(f"actions must be {wanted}, got {actions.dtype} of shape {actions.shape}")
         actions = np.ascontiguousarray(actions, np.int64)
         out = self.out
-        fallen = None
-        if (row := _first_illegal(actions, out.mask)) >= 0:
+        fallen, by_part = None, actions.reshape(self.num_envs, -1)
+        row, part = _first_illegal(by_part, out.mask, self._first)
+        if row >= 0:
             if self.illegal == "raise":
-                raise PointsmanError(self._why_illegal(row, int(actions[row])))
-            inside = (actions >= 0) & (actions < out.mask.shape[1])
-            fallen = ~(inside & out.mask[self._rows, np.where(inside, actions, 0)])
-            actions = np.where(fallen, out.mask.argmax(1), actions)
+                raise PointsmanError(self._why_illegal(row, part, int(by_part[row, part])))
+            fallen, by_part = np.zeros(self.num_envs, np.bool_), by_part.copy()
+            _legalise(by_part, out.mask, self._first, fallen)
+            actions = by_part.reshape(actions.shape)
         row, full = self.problem.kernel.advance(
             self.problem.params, self.state, self.record, actions, out, 0, self.num_envs, self.autoreset
         )
@@ -209,13 +170,21 @@ class BatchEnv(VectorEnv):
         if self.autoreset and any_done:
             done = self._given(self._done)
             self._decision[done] = 0
-            info |= {"final_obs": self._given(out.final_observation), "_final_obs": done}
+            info |= {"final_obs": self._seen(out.final_observation), "_final_obs": done}
             info |= {"final_info": self._info(out.final_mask), "_final_info": done}
         terminated, truncated = self._given(out.terminated), self._given(out.truncated)
-        return self._given(out.observation), self._given(self._reward), terminated, truncated, info
+        return self._seen(out.observation), self._given(self._reward), terminated, truncated, info
 
     def _given(self, array: NDArray[Any]) -> NDArray[Any]:
         return array.copy() if self.copy else array
+
+    def _seen(self, flat: NDArray[np.float32]) -> Any:
+        """A flat observation as the observation space has it."""
+        flat, context = self._given(flat), len(self.layout.context)
+        if not self.layout.window:
+            return flat
+        shape = (self.num_envs, self.layout.window, len(self.layout.candidates))
+        return {"context": flat[:, :context], "candidates": flat[:, context:].reshape(shape)}
 
     def _info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """`elapsed` and `ledger` of the transition just made, and the mask of the observation it goes with."""
@@ -226,15 +195,17 @@ class BatchEnv(VectorEnv):
             "action_mask": given(mask).view(np.int8),
         }
 
-    def _why_illegal(self, row: int, action: int) -> str:
-        names = self.problem.actions
-        legal = ", ".join(f"{a} ({names[a]})" for a in np.flatnonzero(self.out.mask[row]))
+    def _why_illegal(self, row: int, part: int, action: int) -> str:
+        mine = slice(self._first[part], self._first[part + 1])
+        names, mask = self.problem.actions[mine], self.out.mask[row, mine]
+        legal = ", ".join(f"{a} ({names[a]})" for a in np.flatnonzero(mask))
+        where = f"environment {row}" + (f", part {part}," if len(self.layout.parts) > 1 else "")
         if not 0 <= action < len(names):
-            return f"action {action} in environment {row} does not exist; legal now: {legal}"
-        return f"action {action} ({names[action]}) in environment {row} is masked in this state; legal now: {legal}"
+            return f"action {action} in {where} does not exist; legal now: {legal}"
+        return f"action {action} ({names[action]}) in {where} is masked in this state; legal now: {legal}"
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions now, bool[N, A]; the name is sb3-contrib's."""
+        """Legal actions now, bool[N, A], part after part; the name is sb3-contrib's."""
         return self._given(self.out.mask)
 
     def action_uniforms(self) -> NDArray[np.float64]:
@@ -284,18 +255,23 @@ class SingleEnv(gymnasium.Env):
         """Start an episode; without a seed, the next one of the seed in use."""
         super().reset(seed=seed)
         observation, info = self.batch.reset(seed=seed, options=options)
-        return observation[0], _first_row(info)
+        return row_of(observation, 0), _first_row(info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Advance by one decision; an ended episode must be reset first."""
         if self.batch.out.terminated[0] or self.batch.out.truncated[0]:
             raise PointsmanError("the episode has ended: call reset()")
-        observation, reward, terminated, truncated, info = self.batch.step(np.array([action]))
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
+        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
+        return row_of(observation, 0), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, bool[A]."""
         return self.batch.action_masks()[0]
+
+
+def row_of(observation: Any, i: int) -> Any:
+    """Row i of an observation, which may be a dict of arrays."""
+    return {key: rows[i] for key, rows in observation.items()} if isinstance(observation, dict) else observation[i]
 
 
 def _first_row(info: dict[str, Any]) -> dict[str, Any]:

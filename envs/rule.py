@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsman.envs.core import Problem, check_finite
+from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
 
@@ -34,25 +34,35 @@ class Rule:
                 raise unknown(f"parameter of rule {type(self).__name__}", name, space)
         middle = {name: (p.low + p.high) / 2 for name, p in space.items()}
         self.values: dict[str, Any] = middle | values
-        self._place = {field.name: k for k, field in enumerate(problem.observation)}
-        self._names = tuple(self._place)
+        self._layout = problem.layout
+        self._place = {name: k for k, name in enumerate(self._layout.context)}
+        self._candidate_place = {name: k for k, name in enumerate(self._layout.candidates)}
 
     @classmethod
     def space_for(cls, problem: Problem) -> dict[str, Parameter]:
         """The search space on a problem; most rules have the same everywhere."""
         return cls.space
 
-    def column(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-        """A named column [N] of observation [N, F]."""
+    def column(self, observation: Any, name: str) -> NDArray[np.float32]:
+        """A named column [N] of an observation [N, F], or of its context."""
         if name not in self._place:
             raise PointsmanError(f"rule {type(self).__name__} needs the observation '{name}', which this problem lacks")
-        return observation[:, self._place[name]]
+        context = observation["context"] if self._layout.window else observation
+        found: NDArray[np.float32] = context[:, self._place[name]]
+        return found
+
+    def candidate(self, observation: Any, name: str) -> NDArray[np.float32]:
+        """A named entry of every candidate [N, M]."""
+        if name not in self._candidate_place:
+            raise PointsmanError(f"rule {type(self).__name__} needs '{name}' of candidates, which this problem lacks")
+        found: NDArray[np.float32] = observation["candidates"][:, :, self._candidate_place[name]]
+        return found
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N]."""
-        check_finite(observation, self._names)
+        """Actions int64[N] (or [N, K], where a decision has K parts)."""
+        self._layout.check(self._layout.flat(observation))
         return self.decide(observation, mask)
 
     def decide(self, observation: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Actions int64[N] for finite observations: what makes one rule differ from another."""
+        """Actions for finite observations: what makes one rule differ from another."""
         raise NotImplementedError

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pointsman.envs import build
-from pointsman.envs.core import Problem
 from pointsman.envs.dispatch import kernel
 from pointsman.envs.dispatch.calibrate import (
     ENOUGH,
@@ -24,6 +23,7 @@ from pointsman.envs.dispatch.calibrate import (
     with_pause,
 )
 from pointsman.envs.dispatch.staffing import Period, minutes_since, presence, staff_by_slot, staffing, time_before
+from pointsman.envs.problem import Problem
 from pointsman.evaluation.rollout import EVALUATION
 
 F = NDArray[np.float64]

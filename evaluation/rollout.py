@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsman.envs.core import BatchEnv, Problem
+from pointsman.envs.core import BatchEnv
+from pointsman.envs.problem import Problem
 
 EVALUATION = 1 << 40
 """Added to seeds, so that no evaluation meets a record that training has seen."""

@@ -10,11 +10,12 @@ import yaml
 from numpy.typing import NDArray
 
 from pointsman.envs import complete
-from pointsman.envs.core import BatchEnv, Problem
+from pointsman.envs.core import BatchEnv
 from pointsman.envs.dispatch.env import build
 from pointsman.envs.dispatch.log import Log
 from pointsman.envs.dispatch.params import WEEK_HOURS
 from pointsman.envs.dispatch.staffing import Period, Presence, minutes_since, presence, staffing
+from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
 F = NDArray[np.float64]

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pointsman.envs.core import Field, Problem
 from pointsman.envs.dispatch import kernel
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.dispatch.params import params_from
 from pointsman.envs.ledger import Kpi, Percentile, Ratio
+from pointsman.envs.problem import Field, Problem
 
 SCHEMA = DispatchConfig
 

@@ -8,10 +8,10 @@ lost without a cost, which makes a truncated chain optimistic: solve a larger on
 import numpy as np
 from scipy import sparse
 
-from pointsman.envs.core import Problem
 from pointsman.envs.dispatch.kernel import UNLIMITED
 from pointsman.envs.ledger import Ledger
 from pointsman.envs.markov import Chain
+from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
 _SILENT = ("answered_in_target", "answer_wait_minutes", "wait_bucket")

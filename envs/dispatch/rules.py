@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsman.envs.core import Problem
+from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter, Rule
 
 Mask = NDArray[np.bool_]

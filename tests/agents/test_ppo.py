@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+import toy
 
 import pointsman
 from pointsman import envs
@@ -12,10 +13,14 @@ from pointsman.agents import exact
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic
 from pointsman.agents.ppo import PPO, Batch
+from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.rollout import rollout
 
 TINY = {"num_envs": 16, "rollout_steps": 8, "minibatch": 50, "epochs": 2, "hidden": (8,), "total_steps": 16 * 8 * 30}
+
+LAYOUT = Layout(("score", "in_service", "waiting"), (), 0, (2,))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -75,14 +80,14 @@ def slow_advantages(batch, objective, discount, lam, rate):
 def test_advantages_equal_a_slow_twin(objective):
     """Random rewards, times, truncations (value of the final observation) and terminations (0), value scale 2.5."""
     torch.manual_seed(0)
-    batch = Batch(12, 9, 3, 2)
+    batch = Batch(12, 9, LAYOUT)
     for part in (batch.reward, batch.value, batch.final_value, batch.last_value):
         part.normal_()
     batch.elapsed.exponential_(1.0)
     batch.done = torch.rand(12, 9) < 0.15
     batch.final_value[torch.rand(12, 9) < 0.3] = 0.0
     assert batch.done[-1].any()
-    network, state = ActorCritic(3, 2, [4]), {"batches": 5, "rate": -0.7}
+    network, state = ActorCritic(LAYOUT, [4]), {"batches": 5, "rate": -0.7}
     network.rescale(torch.tensor(2.5))
     x = torch.randn(20, 3)
     before = network.value(x)
@@ -103,8 +108,8 @@ def test_a_batch_holds_what_happened():
     env, twin = mini(6, horizon_minutes=4.0), mini(6, horizon_minutes=4.0)
     twin.copy = True
     torch.manual_seed(1)
-    network = ActorCritic(3, 2, [8])
-    first, second = Batch(5, 6, 3, 2), Batch(25, 6, 3, 2)
+    network = ActorCritic(LAYOUT, [8])
+    first, second = Batch(5, 6, LAYOUT), Batch(25, 6, LAYOUT)
     env.reset(seed=4)
     first.collect(env, network)
     frozen = copy.deepcopy(network)  # values are those of the network and the normaliser as the rollout began
@@ -163,6 +168,29 @@ def test_small_budget_comes_near_the_exact_optimum(seed):
     cost = [exact.evaluate(chain, tabulate(policy, chain)).average_cost for policy in (untrained, trained)]
     assert cost[0] > 1.25 * best
     assert best <= cost[1] + 1e-9 < 1.06 * best
+
+
+def toy_gain(policy, **shape):
+    """Mean gain per step on fresh episodes of a toy."""
+    totals = rollout(policy, toy.problem(**shape), 300, seed=99, illegal="raise")
+    return totals.ledger[:, 0].sum() / totals.elapsed.sum()
+
+
+def test_candidates_are_picked_as_well_as_can_be_and_more_of_them_too():
+    """The best of 4 places, or pass at 0.5: trained there, the policy also serves 9 places."""
+    learner = PPO(total_steps=60_000, num_envs=64, minibatch=512, hidden=(16, 16), objective="discounted", discount=0.0)
+    found = learner.fit(envs.BatchEnv(toy.problem(), 64, copy=False), Log(), seed=0)
+    grid = (np.arange(1000) + 0.5) / 1000
+    for window in (4, 9):
+        # The largest of those present is below x with probability (0.2 + 0.8 x)^window; what is below 0.5 counts as 0.5.
+        best = 0.5 + (1 - (0.2 + 0.8 * grid[grid > 0.5]) ** window).sum() / 1000
+        assert toy_gain(found, window=window) > 0.98 * best
+
+
+def test_decisions_of_two_parts_are_learnt():
+    learner = PPO(total_steps=150_000, num_envs=64, minibatch=256, hidden=(32,), objective="discounted", discount=0.0)
+    found = learner.fit(envs.BatchEnv(toy.problem(signs=3), 64, copy=False), Log(), seed=0)
+    assert toy_gain(found, signs=3) > 0.99
 
 
 def test_a_last_minibatch_of_one_row_keeps_weights_finite():

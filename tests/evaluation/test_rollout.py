@@ -6,6 +6,7 @@ import pytest
 from pointsman import envs
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
 from pointsman.envs.core import BatchEnv, SingleEnv
+from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import EVALUATION, TUNING, cost_rates, rollout
 from pointsman.scripts.baselines import optimum
@@ -50,8 +51,8 @@ def test_totals_equal_a_slow_loop(overrides):
 
 def test_a_drawing_policy_meets_its_own_uniforms_whatever_the_batch():
     """Episode 3 alone, in a batch of one, equals its row among six."""
-    network = ActorCritic(3, 2, [8])
-    problem, policy = mini(warmup_minutes=0.0), NetworkPolicy(network, ("score", "in_service", "waiting"), [8], greedy=False)
+    network = ActorCritic(Layout(("score", "in_service", "waiting"), (), 0, (2,)), [8])
+    problem, policy = mini(warmup_minutes=0.0), NetworkPolicy(network, greedy=False)
     found = rollout(policy, problem, 6, seed=2)
     env = BatchEnv(problem, 1, indices=[3], autoreset=False)
     observation, _ = env.reset(seed=2)

@@ -1,0 +1,132 @@
+"""What a configured problem is: its kernel, its names and ranges, and the layout that policies must know."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.envs.ledger import Kpi
+from pointsman.errors import PointsmanError
+
+
+class Outputs(NamedTuple):
+    """What a kernel writes for each of N rows, and the keys of its randomness.
+
+    F entries of the observation (context, then candidate by candidate), A actions (of all parts), C ledger columns.
+    """
+
+    seed: NDArray[np.int64]  # [N]
+    stream: NDArray[np.int64]  # [N] of the seed: the index of the environment
+    episode: NDArray[np.int64]  # [N] since the last seeding
+    observation: NDArray[np.float32]  # [N, F]
+    mask: NDArray[np.bool_]  # [N, A]
+    final_observation: NDArray[np.float32]  # [N, F] of rows that have just ended
+    final_mask: NDArray[np.bool_]  # [N, A]
+    ledger: NDArray[np.float64]  # [N, C]
+    elapsed: NDArray[np.float64]  # [N]
+    terminated: NDArray[np.bool_]  # [N]
+    truncated: NDArray[np.bool_]  # [N]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named entry of the observation, with its unit and range."""
+
+    name: str
+    unit: str = ""
+    low: float = 0.0
+    high: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A configured problem: everything that is fixed before the first reset."""
+
+    id: str
+    config: Mapping[str, Any]
+    kernel: ModuleType
+    params: Any
+    allocate: Callable[[int], tuple[Any, Any]]
+    observation: tuple[Field, ...]
+    """Entries of the observation; with candidates, those of the context."""
+    actions: tuple[str, ...]
+    """Names of the actions; where one decision has several parts, those of the first part, then of the second ..."""
+    columns: tuple[str, ...]
+    prices: Mapping[str, float]
+    kpis: Mapping[str, Kpi]
+    demand: str
+    """Ledger column of what is counted as one unit of demand, for the cost per unit; its name in words is `demand_unit`."""
+    demand_unit: str
+    time_unit: str
+    horizon: float
+    warmup: float
+    """Time to delete before long-run averages are taken; 0 where an episode's empty start is part of the problem."""
+    parts: tuple[int, ...] = ()
+    """Numbers of actions by part of a decision (MultiDiscrete); empty: one part (Discrete)."""
+    candidates: tuple[Field, ...] = ()
+    """Entries of one candidate, the first being `present`; action m of the first `window` actions chooses candidate m."""
+    window: int = 0
+
+    @property
+    def layout(self) -> "Layout":
+        """What a policy must know of the spaces."""
+        context, candidates = (tuple(field.name for field in fields) for fields in (self.observation, self.candidates))
+        return Layout(context, candidates, self.window, self.parts or (len(self.actions),))
+
+    @property
+    def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        """Observation and action space of a single environment."""
+        context, candidates = _box(self.observation), _box(self.candidates, self.window)
+        seen = gymnasium.spaces.Dict({"context": context, "candidates": candidates}) if self.window else context
+        parts = self.parts
+        return seen, gymnasium.spaces.MultiDiscrete(list(parts)) if parts else gymnasium.spaces.Discrete(len(self.actions))
+
+
+def _box(fields: tuple[Field, ...], rows: int = 0) -> gymnasium.spaces.Box:
+    """Range of a vector of entries, or of `rows` of them."""
+    low, high = (np.array([getattr(field, side) for field in fields], np.float32) for side in ("low", "high"))
+    if rows:
+        low, high = np.tile(low, (rows, 1)), np.tile(high, (rows, 1))
+    return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+
+class Layout(NamedTuple):
+    """Shape of what a policy sees and does: names of context and candidate entries, M candidates, actions by part."""
+
+    context: tuple[str, ...]
+    candidates: tuple[str, ...]
+    window: int
+    parts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Layout":
+        """From the dict of a saved one, whose tuples have become lists."""
+        lists = {key: tuple(facts[key]) for key in ("context", "candidates", "parts")}
+        return cls(window=facts["window"], **lists)
+
+    @property
+    def width(self) -> int:
+        """Entries of a flat observation."""
+        return len(self.context) + self.window * len(self.candidates)
+
+    def flat(self, observation: Any) -> NDArray[np.float32]:
+        """Observations [N, width] of a vector or of a dict of context [N, F] and candidates [N, M, G]."""
+        if isinstance(observation, Mapping):
+            context, candidates = observation["context"], observation["candidates"]
+            observation = np.concatenate([context, candidates.reshape(len(context), -1)], 1)
+        return np.asarray(observation, np.float32)
+
+    def check(self, observation: NDArray[Any]) -> None:
+        """An error that names the row and the entry of a flat observation that is not a finite number."""
+        if not np.isfinite(observation).all():
+            row, place = np.argwhere(~np.isfinite(observation))[0]
+            name = self.context[place] if place < len(self.context) else self._candidate(place - len(self.context))
+            raise PointsmanError(f"observation '{name}' of row {row} is {observation[row, place]}: it must be finite")
+
+    def _candidate(self, place: int) -> str:
+        which, entry = divmod(place, len(self.candidates))
+        return f"{self.candidates[entry]} of candidate {which}"
