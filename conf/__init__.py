@@ -7,6 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from pointsman.envs.dispatch.config import DispatchConfig
+from pointsman.envs.queueing.config import QueueingConfig
 
 
 @dataclass
@@ -47,3 +48,4 @@ _store = ConfigStore.instance()
 _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
+_store.store("schema", QueueingConfig, group="env/queueing")

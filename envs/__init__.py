@@ -12,7 +12,7 @@ from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
-FAMILIES = ("dispatch",)
+FAMILIES = ("dispatch", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
@@ -91,7 +91,7 @@ def _batch(preset: str, family: str, num_envs: int = 1, render_mode: None = None
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"dispatch": "mini"}.items():
+for _family, _default in {"dispatch": "mini", "queueing": "criss_cross"}.items():
     gymnasium.register(
         f"pointsman/{_family.capitalize()}-v0",
         entry_point="pointsman.envs:_single",

@@ -217,9 +217,10 @@ def exact_costs(problem: envs.Problem, policies: dict[str, Any], size: int = 200
 
 
 def tabulate(policy: Any, chain: Any) -> Any:
-    """A policy's action probabilities [S, A] in the states of a chain; action 0 where nothing is decided."""
-    table = np.tile(np.eye(chain.mask.shape[1])[0], (len(chain.mask), 1))
-    table[chain.decision] = probabilities(policy, chain.observation[chain.decision], chain.mask[chain.decision])
+    """A policy's probabilities of joint actions [S, A] in the states of a chain; the only legal one where nothing is decided."""
+    table = np.eye(chain.mask.shape[1])[chain.mask.argmax(1)]
+    mask = chain.mask if chain.part_mask is None else chain.part_mask
+    table[chain.decision] = probabilities(policy, chain.observation[chain.decision], mask[chain.decision], chain.parts)
     return table
 
 

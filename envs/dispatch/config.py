@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pointsman.envs.assumption import AssumptionConfig
+
 
 @dataclass
 class ClassConfig:
@@ -42,15 +44,6 @@ class ScoreConfig:
     auc: float | None = None
     easy_share: Any = 0.5  # binormal only; a number, or one per class
     overconfidence: float = 1.0  # binormal only; factor on the log-odds shown, 1 is calibrated
-
-
-@dataclass
-class AssumptionConfig:
-    """Something that no log can tell; evaluation shows how the answer changes over `values` of `key`."""
-
-    key: str = ""
-    values: list[float] = field(default_factory=list)
-    why: str = ""
 
 
 @dataclass

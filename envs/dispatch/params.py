@@ -9,38 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from pointsman.envs.checks import cumulative, number, numbers, require
 from pointsman.envs.dispatch.kernel import BUCKETS, UNLIMITED, Params
 from pointsman.errors import PointsmanError, unknown
 
 WEEK_HOURS = 168
-
-
-def require(holds: bool, key: str, wanted: str, value: Any) -> None:
-    """Raise the error of a bad value: its key, what it must be, what it is."""
-    if not holds:
-        raise PointsmanError(f"{key} must be {wanted}, got {value}")
-
-
-def number(key: str, value: Any, low: float = 0.0, strict: bool = False, high: float = math.inf) -> float:
-    """A finite number in [low, high], or above low if strict."""
-    wanted = f"a number {'above' if strict else 'of at least'} {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    require(good and (value > low if strict else value >= low) and value <= high, key, wanted, value)
-    return float(value)
-
-
-def numbers(key: str, values: Any, length: int | None = None, **limits: Any) -> np.ndarray:
-    """A list of numbers, each checked."""
-    require(isinstance(values, list) and len(values) > 0, key, "a list of numbers", values)
-    require(length is None or len(values) == length, key, f"a list of {length} numbers", f"{len(values)} of them")
-    return np.array([number(f"{key}[{k}]", value, **limits) for k, value in enumerate(values)])
-
-
-def cumulative(key: str, weights: np.ndarray) -> np.ndarray:
-    """Cumulative weights over the last axis, scaled to end at 1."""
-    total = weights.sum(-1, keepdims=True)
-    require(bool((total > 0).all()), key, "weights with a positive sum", weights.tolist())
-    return np.ascontiguousarray(weights.cumsum(-1) / total)
 
 
 def params_from(config: Mapping[str, Any]) -> Params:
