@@ -1,9 +1,10 @@
-"""Exact solution of finite chains for the long-run average cost per unit of time, by policy iteration.
+"""Exact solution of finite chains for the long-run average cost per unit of time.
 
-Puterman, Markov Decision Processes (1994), sections 8.6 (policy iteration) and 11.4 (semi-Markov).
+Chains whose equations can be factorised are solved by policy iteration, to rounding; larger ones by value iteration,
+to bounds. Puterman, Markov Decision Processes (1994), sections 8.6 (policy iteration) and 11.4 (semi-Markov).
 """
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +12,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from pointsman.agents import iteration
+from pointsman.agents.table import TablePolicy
 from pointsman.errors import PointsmanError
 
 Floats = NDArray[np.float64]
+WORK, PLANAR = 2e10, 4.0
+"""Equations are factorised up to this much work (states times the square of the bandwidth), and however many states there
+are if the bandwidth stays below so many times their root, as with two queues."""
 
 
 class Solution(NamedTuple):
@@ -22,7 +28,7 @@ class Solution(NamedTuple):
     average_cost: float
     lower: float
     upper: float
-    policy: "TablePolicy"
+    policy: TablePolicy
     bias: Floats  # [S] relative values, 0 in state 0
     actions: NDArray[np.int64]  # [S]
     truncations: tuple[tuple[int, float], ...] = ()  # (size, average cost) of the chains that were solved
@@ -52,19 +58,46 @@ def _relative_values(chain: Any, probability: Floats) -> tuple[float, Floats]:
     return float(unknowns[0]), np.concatenate([[0.0], unknowns[1:]])
 
 
-def evaluate(chain: Any, probability: Floats) -> Score:
+def _factorable(chain: Any) -> bool:
+    """Whether a factorisation is fast: three queues fill in so much that it is not, long before two do."""
+    states = len(chain.cost)
+    width = max(int(np.abs(P.row - P.col).max(initial=0)) for P in (P.tocoo() for P in chain.transition))
+    return states * width**2 < WORK or width < PLANAR * states**0.5
+
+
+def evaluate(chain: Any, probability: Floats, tolerance: float = 1e-10) -> Score:
     """Long-run averages of a randomised policy [S, A], from its stationary distribution."""
-    states = len(probability)
-    balance = (sparse.eye_array(states) - _mixture(chain, probability)).T.tolil()
-    balance[[0], :] = np.ones((1, states))
-    frequency = splu(sparse.csc_matrix(balance)).solve(np.eye(states)[0])
+    states, mixture = len(probability), _mixture(chain, probability)
+    if _factorable(chain):
+        system = (sparse.eye_array(states) - mixture).T.tolil()
+        system[[0], :] = np.ones((1, states))
+        frequency = splu(sparse.csc_matrix(system)).solve(np.eye(states)[0])
+    else:
+        inflow = sparse.csr_array(mixture.T)
+        start, source = inflow.indptr.astype(np.int64), inflow.indices.astype(np.int32)
+
+        def step(share: Floats) -> tuple[Floats, bool]:
+            ahead = share.copy()
+            iteration.balance(start, source, inflow.data, ahead)
+            ahead /= ahead.sum()
+            return ahead, bool(np.abs(ahead - share).sum() < tolerance)
+
+        frequency = iteration.accelerate(step, np.full(states, 1.0 / states), 20_000)
     elapsed = frequency @ (chain.elapsed * probability).sum(1)
     ledger = np.einsum("s,sa,sac->c", frequency, probability, chain.ledger) / elapsed
     return Score(float(frequency @ (chain.cost * probability).sum(1) / elapsed), frequency, ledger)
 
 
-def solve(chain: Any, most: int = 1000) -> Solution:
-    """Policy iteration; `lower` and `upper` bracket the optimum of this chain (Odoni's bounds)."""
+def solve(chain: Any, tolerance: float = 1e-5) -> Solution:
+    """The optimum of this chain; `lower` and `upper` bracket it, to a relative `tolerance` or closer (Odoni's bounds)."""
+    pairs = iteration.pairs_of(chain)
+    gain, bias, actions = _policy_iteration(chain) if _factorable(chain) else _value_iteration(pairs, tolerance)
+    lower, upper = iteration.bounds(pairs, bias.copy())
+    policy = TablePolicy.from_states(chain.observation, actions, chain.decision, chain.parts)
+    return Solution(gain, min(lower, gain), max(upper, gain), policy, bias, actions)
+
+
+def _policy_iteration(chain: Any, most: int = 1000) -> tuple[float, Floats, NDArray[np.int64]]:
     rows = np.arange(len(chain.cost))
     actions = np.where(chain.mask, chain.cost, np.inf).argmin(1)
     for _ in range(most):
@@ -75,46 +108,37 @@ def solve(chain: Any, most: int = 1000) -> Solution:
         # Keep the present action on ties, or rounding would make policies take turns.
         better = advantage[rows, best] < advantage[rows, actions] - 1e-11 * (1.0 + np.abs(bias))
         if not better.any():
-            rate = (np.where(chain.mask, ahead - bias[:, None], np.inf) / chain.elapsed).min(1)
-            policy = TablePolicy.from_states(chain.observation, actions, chain.decision)
-            return Solution(gain, float(rate.min()), float(rate.max()), policy, bias, actions)
+            return gain, bias, actions
         actions = np.where(better, best, actions)
     raise PointsmanError(f"policy iteration did not settle within {most} rounds")
 
 
-class TablePolicy:
-    """Looks the action up by observation; values beyond the table count as its nearest."""
+def _value_iteration(pairs: iteration.Pairs, tolerance: float, look: int = 10) -> tuple[float, Floats, NDArray[np.int64]]:
+    timed = int(pairs.elapsed[pairs.first[:-1]].argmax())
 
-    def __init__(self, axes: list[Floats], table: NDArray[np.int64]):
-        self.axes, self.table = axes, table
+    def steps(central: bool) -> Callable[[Floats], tuple[Floats, bool]]:
+        """Sweeps with the gain that one state suggests, which is fast where it is often visited; or all states, which is sure."""
+        sweeps = 0
 
-    @classmethod
-    def from_states(cls, observation: Any, actions: NDArray[np.int64], decision: NDArray[np.bool_]) -> "TablePolicy":
-        """Table over the product of the values seen; -1 where no state has that observation."""
-        seen, chosen = observation[decision], actions[decision]
-        axes = [np.unique(column) for column in seen.T]
-        table = np.full([len(axis) for axis in axes], -1)
-        table[tuple(np.searchsorted(axis, column) for axis, column in zip(axes, seen.T, strict=True))] = chosen
-        return cls(axes, table)
+        def step(value: Floats) -> tuple[Floats, bool]:
+            nonlocal sweeps
+            ahead, sweeps = value.copy(), sweeps + 1
+            gain = 0.0 if central else iteration.rate(pairs, ahead, timed)
+            if central or sweeps % look == 0:
+                low, high = iteration.bounds(pairs, ahead)
+                if high - low <= tolerance * max(abs(low), abs(high)):
+                    return ahead, True
+                gain = (low + high) / 2 if central else gain
+            iteration.bellman(pairs, ahead, gain)
+            return ahead - ahead[0], False
 
-    def act(self, observation: Any, mask: NDArray[np.bool_], u: Floats) -> NDArray[np.int64]:
-        """The tabulated action, or the first legal one where the table has none."""
-        places = []
-        for axis, column in zip(self.axes, np.asarray(observation).T, strict=True):
-            middle = (axis[1:] + axis[:-1]) / 2
-            places.append(np.searchsorted(middle, column))
-        found = self.table[tuple(places)]
-        legal = (found >= 0) & np.take_along_axis(mask, np.maximum(found, 0)[:, None], 1)[:, 0]
-        return np.where(legal, found, mask.argmax(1))
+        return step
 
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Write the table as arrays."""
-        arrays: dict[str, Any] = {f"axis_{k}": axis for k, axis in enumerate(self.axes)}
-        np.savez(folder / "table.npz", table=self.table, **arrays)
-        return {}
-
-    @classmethod
-    def load(cls, folder: Path, facts: dict[str, Any]) -> "TablePolicy":
-        """Read what `save` has written."""
-        with np.load(folder / "table.npz") as arrays:
-            return cls([arrays[f"axis_{k}"] for k in range(len(arrays) - 1)], arrays["table"])
+    start = np.zeros(len(pairs.first) - 1)
+    try:
+        bias = iteration.accelerate(steps(central=False), start, 4000)
+    except PointsmanError:
+        bias = iteration.accelerate(steps(central=True), start, 20_000)
+    low, high = iteration.bounds(pairs, bias)
+    gain = (low + high) / 2
+    return gain, bias, iteration.greedy(pairs, bias, gain)

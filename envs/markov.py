@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from pointsman.envs.compiled import batched
 from pointsman.envs.core import BatchEnv
+from pointsman.envs.noise import mix
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
@@ -20,7 +23,7 @@ class Chain(NamedTuple):
     """
 
     transition: tuple[Any, ...]  # per action: scipy sparse [S, S], rows of legal actions sum to 1
-    ledger: Floats  # [S, A, C] expected quantities until the next state; C is 0 where they were not kept
+    ledger: Floats  # [S, A, C] expected quantities until the next state
     cost: Floats  # [S, A] the ledger at the problem's prices
     elapsed: Floats  # [S, A] expected time until the next state
     observation: NDArray[np.float32]  # [S, F] flat
@@ -44,8 +47,7 @@ def enumerate_chain(
     problem: Problem,
     events: Events,
     encode: Callable[[Any], NDArray[np.int64]],
-    keep_ledger: bool = True,
-    most: int = 3_000_000,
+    most: int = 4_000_000,
     chunk: int = 1 << 18,
 ) -> Chain:
     """The chain of all states that can be reached, by feeding the kernel each event with its probability.
@@ -60,19 +62,16 @@ def enumerate_chain(
     parts = env.layout.parts
     joint = np.stack(np.unravel_index(np.arange(int(np.prod(parts))), parts), 1)  # [A, K]
     offset = np.concatenate([[0], np.cumsum(parts)[:-1]])
-    wide = BatchEnv(problem, chunk, autoreset=False)
+    wide = BatchEnv(problem, 1, autoreset=False)
     prices, columns = env.prices, len(problem.columns)
-    known = np.zeros(0, np.int64)
-    found: list[dict[str, Any]] = []
-    fresh = {"state": _take(env.state, np.zeros(1, int)), "code": encode(env.state), "seen": env.out.observation.copy()}
+    index = Index(most)
+    index.place(encode(env.state))
+    fresh: dict[str, Any] = {"state": _take(env.state, np.zeros(1, int)), "seen": env.out.observation.copy()}
     fresh["mask"] = env.out.mask.copy()
-    while len(fresh["code"]):
-        known = np.union1d(known, fresh["code"])
-        if len(known) > most:
-            raise PointsmanError(f"{problem.id} has more than {most:,} states: take a smaller size")
+    found: list[dict[str, Any]] = []
+    while len(fresh["mask"]):
         legal = np.logical_and.reduce([fresh["mask"][:, offset[k] + joint[:, k]] for k in range(len(parts))])
         probability = events.probability(fresh["state"])
-        part: dict[str, Any] = {key: fresh[key] for key in ("code", "seen", "mask")} | {"legal": legal}
         pair_state, pair_action = np.nonzero(legal)
         each = probability.shape[1]
         target = np.empty((len(pair_state), each), np.int64)
@@ -91,21 +90,60 @@ def enumerate_chain(
             shaped = action if len(parts) > 1 else action[:, 0]
             problem.kernel.apply(problem.params, wide.state, np.ascontiguousarray(shaped), wide.record, wide.out, 0, n)
             weight = probability[rows, event].reshape(-1, each)
-            code = encode(_take(wide.state, slice(0, n)))
-            target[begin : begin + step] = code.reshape(-1, each)
+            possible = np.flatnonzero(weight.ravel() > 0)
+            code = encode(_take(wide.state, possible))
+            places, first = index.place(code)
+            if len(index) == most:
+                raise PointsmanError(f"{problem.id} has more than {most:,} states: take a smaller size")
+            here = np.zeros(n, np.int64)
+            here[possible] = places
+            target[begin : begin + step] = here.reshape(-1, each)
             ledger[begin : begin + step] = np.einsum("ne,nec->nc", weight, wide.out.ledger[:n].reshape(-1, each, columns + 1))
             elapsed[begin : begin + step] = (weight * wide.out.elapsed[:n].reshape(-1, each)).sum(1)
-            possible = np.flatnonzero((weight > 0).ravel())
-            at = possible[np.unique(code[possible], return_index=True)[1]]
-            at = at[~np.isin(code[at], known)]
-            if len(at):
-                seen, mask = wide.out.observation[at].copy(), wide.out.mask[at].copy()
-                news.append({"state": _take(wide.state, at), "code": code[at], "seen": seen, "mask": mask})
-        part |= {"pairs": (pair_state, pair_action), "target": target, "weight": probability[pair_state]}
-        part |= {"cost": ledger @ prices, "elapsed": elapsed, "ledger": ledger[:, :columns] if keep_ledger else ledger[:, :0]}
-        found.append(part)
-        fresh = _merge(news) if news else {"code": np.zeros(0, np.int64)}
-    return _assemble(found, parts, len(joint))
+            at = possible[first]
+            news.append({"state": _take(wide.state, at), "seen": wide.out.observation[at], "mask": wide.out.mask[at]})
+        found.append(
+            {
+                "seen": fresh["seen"], "mask": fresh["mask"], "legal": legal, "action": pair_action, "target": target,
+                "weight": probability[pair_state], "elapsed": elapsed, "cost": ledger @ prices,
+                "ledger": ledger[:, :columns],
+            }
+        )  # fmt: skip
+        fresh = {key: _join([part[key] for part in news]) for key in ("state", "seen", "mask")}
+    return _assemble({key: np.concatenate([part[key] for part in found]) for key in found[0]}, parts)
+
+
+class Index:
+    """Numbers whole-number codes in the order in which they are first met: a hash table of `most` places."""
+
+    def __init__(self, most: int):
+        self._codes = np.empty(most, np.int64)
+        self._slots = np.full(1 << int(2 * most - 1).bit_length(), -1, np.int64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def place(self, code: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The number of each code, and where in `code` those stand that were not known; none is added once it is full."""
+        places, first = np.empty(len(code), np.int64), np.empty(len(code), np.int64)
+        before = self._count
+        self._count = _place(code, self._codes, self._slots, before, places, first)
+        return places, first[: self._count - before]
+
+
+@batched
+def _place(code, codes, slots, count, places, first):
+    last, before = len(slots) - 1, count
+    for k in range(len(code)):
+        slot = np.int64(mix(np.uint64(code[k]), 0) >> np.uint64(1)) & last
+        while slots[slot] >= 0 and codes[slots[slot]] != code[k]:
+            slot = (slot + 1) & last
+        if slots[slot] < 0 and count < len(codes):
+            codes[count], slots[slot], first[count - before] = code[k], count, k
+            count += 1
+        places[k] = slots[slot]
+    return count
 
 
 def _take(tree: Any, rows: Any) -> Any:
@@ -122,46 +160,32 @@ def _put(tree: Any, rows: Any) -> None:
             mine[: len(given)] = given
 
 
-def _merge(news: list[dict[str, Any]]) -> dict[str, Any]:
-    """Newly found states, each once."""
-    code = np.concatenate([part["code"] for part in news])
-    _, first = np.unique(code, return_index=True)
-
-    def join(parts: list[Any]) -> Any:
-        if hasattr(parts[0], "_fields"):
-            return type(parts[0])(*(join(list(same)) for same in zip(*parts, strict=True)))
-        return np.concatenate(parts)[first]
-
-    return {key: join([part[key] for part in news]) for key in news[0]}
+def _join(pieces: list[Any]) -> Any:
+    """Rows of one after rows of the other, in every array of a nested NamedTuple."""
+    if hasattr(pieces[0], "_fields"):
+        return type(pieces[0])(*(_join(list(same)) for same in zip(*pieces, strict=True)))
+    return np.concatenate(pieces)
 
 
-def _assemble(found: list[dict[str, Any]], parts: tuple[int, ...], actions: int) -> Chain:
-    """Sparse matrices from the pieces; states in the order of their codes."""
-    from scipy import sparse
+def _assemble(found: dict[str, Any], parts: tuple[int, ...]) -> Chain:
+    """Sparse matrices of pairs of state and action that stand in the order of the states."""
+    legal, action = found["legal"], found["action"]
+    states, actions = legal.shape
+    state = np.nonzero(legal)[0]
 
-    code = np.concatenate([part["code"] for part in found])
-    order = np.argsort(code)
-    place = np.empty(len(code), np.int64)
-    place[order] = np.arange(len(code))
-    before = np.concatenate([[0], np.cumsum([len(part["code"]) for part in found])[:-1]])
-    states = len(code)
-    cost, elapsed = np.zeros((states, actions)), np.zeros((states, actions))
-    ledger = np.zeros((states, actions, found[0]["ledger"].shape[1]))
-    entries: list[list[Any]] = [[] for _ in range(actions)]
-    for first, part in zip(before, found, strict=True):
-        row, action = place[first + part["pairs"][0]], part["pairs"][1]
-        cost[row, action], elapsed[row, action], ledger[row, action] = part["cost"], part["elapsed"], part["ledger"]
-        for a in range(actions):
-            mine = action == a
-            each = part["target"].shape[1]
-            weight, target = part["weight"][mine].ravel(), part["target"][mine].ravel()
-            keep = weight > 0
-            column = np.searchsorted(code[order], target[keep])
-            entries[a].append((np.repeat(row[mine], each)[keep], column, weight[keep]))
+    def table(values: Any) -> Any:
+        wide = np.zeros((states, actions, *values.shape[1:]))
+        wide[state, action] = values
+        return wide
+
     transition = []
-    for pieces in entries:
-        row, column, weight = (np.concatenate([piece[k] for piece in pieces]) for k in range(3))
-        transition.append(sparse.coo_array((weight, (row, column)), (states, states)).tocsr())
-    mask, legal, seen = (np.concatenate([part[key] for part in found])[order] for key in ("mask", "legal", "seen"))
-    decision = legal.sum(1) > 1
-    return Chain(tuple(transition), ledger, cost, elapsed, seen, legal, decision, parts if len(parts) > 1 else (), mask)
+    for a in range(actions):
+        mine = action == a
+        weight, target = found["weight"][mine], found["target"][mine]
+        row = np.repeat(state[mine], weight.shape[1])
+        entries = sparse.coo_array((weight.ravel(), (row, target.ravel())), (states, states)).tocsr()
+        entries.eliminate_zeros()
+        transition.append(entries)
+    ledger, cost, elapsed = (table(found[key]) for key in ("ledger", "cost", "elapsed"))
+    several = parts if len(parts) > 1 else ()
+    return Chain(tuple(transition), ledger, cost, elapsed, found["seen"], legal, legal.sum(1) > 1, several, found["mask"])

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 __all__ = ["PointsmanError", "envs", "load", "make", "presets", "solve"]
 
 
-def solve(name: str, *, size: int = 50, tolerance: float = 1e-9, **overrides: Any) -> "Solution":
+def solve(name: str, *, size: int = 25, tolerance: float = 1e-4, **overrides: Any) -> "Solution":
     """The optimal policy of a problem's finite chain, its average cost per unit of time, and bounds.
 
-    The chain is truncated at `size` and again at twice that, until two truncations in a row agree to a relative
-    `tolerance`; the last is returned, with all of them in `truncations`.
+    The chain is truncated at `size`, at twice that, and so on, until what is still missing is estimated at no more than a
+    relative `tolerance`; the last is returned, with all of them in `truncations`. At least two are always solved.
     """
     return solve_problem(envs.build(envs.configure(name, **overrides)), size, tolerance)
 
 
-def solve_problem(problem: envs.Problem, size: int = 50, tolerance: float = 1e-9) -> "Solution":
+def solve_problem(problem: envs.Problem, size: int = 25, tolerance: float = 1e-4) -> "Solution":
     """`solve` for a problem that is built already."""
     from pointsman.agents import exact
 
@@ -30,10 +30,22 @@ def solve_problem(problem: envs.Problem, size: int = 50, tolerance: float = 1e-9
     while size <= 6400:
         solution = exact.solve(envs.chain(problem, size))
         tried.append((size, solution.average_cost))
-        if len(tried) > 1 and abs(tried[-1][1] - tried[-2][1]) <= tolerance * abs(tried[-1][1]):
+        if len(tried) > 1 and truncation_error(tried) <= tolerance * abs(tried[-1][1]):
             return solution._replace(truncations=tuple(tried))
         size *= 2
     raise PointsmanError(f"{problem.id}: truncations do not settle: {tried}; is the system stable?")
+
+
+def truncation_error(tried: list[tuple[int, float]]) -> float:
+    """How far the last of several truncations, each of twice the size before, may be off.
+
+    The tail of a stable queue falls geometrically with the size, so that doubling squares the share that is missing:
+    the last difference d belongs to the truncation before, and d (d / d')^2 is left. With two truncations d itself.
+    """
+    last = abs(tried[-1][1] - tried[-2][1])
+    if len(tried) == 2 or last == 0.0:
+        return last
+    return last * min(1.0, last / max(abs(tried[-2][1] - tried[-3][1]), last)) ** 2
 
 
 def load(folder: str) -> Any:

@@ -54,7 +54,7 @@ def test_whole_numbers_serve_as_fractions_but_not_the_other_way_round():
         ({"_target_": "pointsman.agents.nowhere.PPO"}, r"agent\._target_: there is no pointsman\.agents\.nowhere\.PPO"),
         ({"_target_": "pointsman.agents.ppo.Path"}, r"agent\._target_: .*pointsman\.agents\.ppo\.Path is no learner"),
         ({"_target_": "pointsman.agents.checkpoint.os"}, r"agent\._target_: .*is no learner"),
-        ({"_target_": "pointsman.agents.exact.TablePolicy"}, r"agent\._target_: .*is no learner"),
+        ({"_target_": "pointsman.agents.table.TablePolicy"}, r"agent\._target_: .*is no learner"),
     ],
 )
 def test_errors_name_the_key(change, message):

@@ -7,8 +7,9 @@ import pytest
 from scipy import sparse
 
 from pointsman.agents import exact, policy
-from pointsman.agents.exact import TablePolicy
+from pointsman.agents.table import TablePolicy
 from pointsman.envs.markov import Chain
+from pointsman.errors import PointsmanError
 
 
 def chain_of(transition, cost, elapsed, mask=None):
@@ -42,6 +43,37 @@ def dense_average(chain, choice):
     share = np.real(vectors[:, np.argmin(abs(values - 1))])
     share /= share.sum()
     return float(share @ (choice * chain.cost).sum(1) / (share @ (choice * chain.elapsed).sum(1))), share
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Every chain counts as too large to be factorised."""
+    monkeypatch.setattr(exact, "WORK", 0)
+    monkeypatch.setattr(exact, "PLANAR", 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_large_chains_are_solved_to_the_same(seed, request):
+    """Sweeps with extrapolation against policy iteration and factorised equations: cost, actions, bias, shares."""
+    chain = random_chain(seed)
+    found, choice = exact.solve(chain), np.random.default_rng(seed).dirichlet(np.ones(3), 5)
+    score = exact.evaluate(chain, choice)
+    request.getfixturevalue("large")
+    swept = exact.solve(chain, tolerance=1e-9)
+    assert swept.average_cost == pytest.approx(found.average_cost, rel=1e-8)
+    assert swept.lower <= found.average_cost + 1e-9 and swept.upper >= found.average_cost - 1e-9
+    np.testing.assert_array_equal(swept.actions, found.actions)
+    np.testing.assert_allclose(swept.bias - swept.bias[0], found.bias, atol=1e-6)
+    again = exact.evaluate(chain, choice)
+    np.testing.assert_allclose(again.frequency, score.frequency, atol=1e-9)
+    assert again.average_cost == pytest.approx(score.average_cost)
+
+
+def test_a_chain_of_two_halves_is_reported(large):
+    """Two pairs of states that never meet: no rate is that of all, so the bounds stay apart."""
+    chain = chain_of([np.eye(4)[[1, 0, 3, 2]]], np.array([[1.0], [1.0], [2.0], [2.0]]), np.ones((4, 1)))
+    with pytest.raises(PointsmanError, match="does not settle"):
+        exact.solve(chain)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -119,20 +151,23 @@ def test_table_policy_returns_what_was_tabulated_and_survives_saving(tmp_path):
     for one in (found, policy.load(tmp_path)):
         mask = np.ones((12, 3), bool)
         np.testing.assert_array_equal(one.act(observation, mask, np.zeros(12))[keep], actions[keep])
-        mask[~keep, 0] = False
-        assert one.act(observation, mask, np.zeros(12))[~keep].tolist() == [1]  # no entry: the first legal action
+        missing = one.act(observation, mask, np.zeros(12))[~keep]
+        assert missing.tolist() == [actions[2]]  # no entry at (.5, 2): that of (.2, 2), the nearest
         mask[np.arange(12), actions] = False
         again = one.act(observation, mask, np.zeros(12))
         np.testing.assert_array_equal(again, mask.argmax(1))  # an entry that is illegal: likewise
 
 
 def test_table_policy_takes_the_nearest_value():
-    """Off the grid and beyond its ends, each entry by itself goes to the nearest of its axis."""
-    found, _, actions, keep = table()
+    """Off the grid and beyond its ends, each entry goes to the nearest of its axis, and where that has none, the row does."""
+    found, observation, actions, keep = table()
     rng = np.random.default_rng(1)
     asked = np.stack([rng.uniform(-1, 2, 500), rng.uniform(-5, 9, 500)], 1).astype(np.float32)
     got = found.act(asked, np.ones((500, 3), bool), np.zeros(500))
     score, n = np.array([0.2, 0.5, 0.9], np.float32), np.arange(4)
     for (s, m), action in zip(asked, got, strict=True):
         place = 4 * abs(score - s).argmin() + abs(n - m).argmin()
-        assert action == (actions[place] if keep[place] else 0)
+        if not keep[place]:
+            distance = np.hypot(*(observation - [s, m]).T)
+            place = np.flatnonzero(keep)[distance[keep].argmin()]
+        assert action == actions[place]

@@ -59,7 +59,8 @@ def test_mini_policy_is_that_of_the_truth_file():
 def test_optimal_structure_is_the_index_rule():
     """Automate iff p > (c_a + c_b) / (c_b + c_H + D(n)), D from the value function (truth file)."""
     problem = envs.build(envs.configure("dispatch/mini"))
-    chain, solution = envs.chain(problem, 100), pointsman.solve("dispatch/mini")
+    chain = envs.chain(problem, 100)
+    solution = exact.solve(chain)
     value = solution.bias.reshape(101, 7)[:, 0]
     for n in range(30):
         index = (0.3 + 2.0) / (2.0 + 1.0 + value[n + 1] - value[n])
