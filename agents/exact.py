@@ -98,18 +98,22 @@ def solve(chain: Any, tolerance: float = 1e-5) -> Solution:
 
 
 def _policy_iteration(chain: Any, most: int = 1000) -> tuple[float, Floats, NDArray[np.int64]]:
-    rows = np.arange(len(chain.cost))
-    actions = np.where(chain.mask, chain.cost, np.inf).argmin(1)
+    rows, actions = np.arange(len(chain.cost)), None
+    # Begin with any action as likely as another: a policy picked by its cost alone may never leave some states.
+    choice = chain.mask / chain.mask.sum(1, keepdims=True)
     for _ in range(most):
-        gain, bias = _relative_values(chain, np.eye(chain.mask.shape[1])[actions])
+        gain, bias = _relative_values(chain, choice)
         ahead = np.stack([chain.cost[:, a] + P @ bias for a, P in enumerate(chain.transition)], 1)
         advantage = np.where(chain.mask, ahead - gain * chain.elapsed, np.inf)
         best = advantage.argmin(1)
-        # Keep the present action on ties, or rounding would make policies take turns.
-        better = advantage[rows, best] < advantage[rows, actions] - 1e-11 * (1.0 + np.abs(bias))
-        if not better.any():
-            return gain, bias, actions
-        actions = np.where(better, best, actions)
+        if actions is not None:
+            # Keep the present action on ties, or rounding would make policies take turns.
+            better = advantage[rows, best] < advantage[rows, actions] - 1e-11 * (1.0 + np.abs(bias))
+            if not better.any():
+                return gain, bias, actions
+            best = np.where(better, best, actions)
+        actions = best
+        choice = np.eye(chain.mask.shape[1])[actions]
     raise PointsmanError(f"policy iteration did not settle within {most} rounds")
 
 

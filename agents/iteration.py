@@ -45,14 +45,17 @@ def pairs_of(chain: Any) -> Pairs:
 
 @njit(cache=True, error_model="numpy")
 def _ahead(pairs: Pairs, value: Floats, gain: float, k: int, s: int) -> float:
-    """Value of pair k of state s, what stays in s solved for."""
+    """Value of pair k of state s, what stays in s solved for; infinite for one that never leaves s.
+
+    Should staying for good be best, the bounds do not meet, so that no wrong answer comes of it.
+    """
     total, moves = pairs.cost[k] - gain * pairs.elapsed[k], 1.0
     for e in range(pairs.start[k], pairs.start[k + 1]):
         if pairs.target[e] == s:
             moves -= pairs.weight[e]
         else:
             total += pairs.weight[e] * value[pairs.target[e]]
-    return total / moves
+    return total / moves if moves > 1e-12 else np.inf
 
 
 @njit(cache=True, error_model="numpy")

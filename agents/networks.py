@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pointsman.agents.heads import Distribution, distribution
 from pointsman.agents.policy import one_hot
 from pointsman.envs.problem import Layout
+from pointsman.errors import PointsmanError
 
 
 class Normaliser(nn.Module):
@@ -134,14 +135,45 @@ class CandidateCritic(nn.Module):
         return found
 
 
+class QuadraticCritic(nn.Module):
+    """A quadratic form of the observation and, on top, a network: waiting costs grow with the square of a queue.
+
+    Entries [N, F] lie within 10 standard deviations, so values stay bounded.
+    """
+
+    def __init__(self, features: int, hidden: list[int]):
+        super().__init__()
+        self.rest = mlp(features, hidden, 1, 1.0)
+        self.form = nn.Linear(2 * features, 1, bias=False)
+        nn.init.zeros_(self.form.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values of normalised observations."""
+        found: Tensor = self.rest(x) + self.form(torch.cat([x, x.square()], 1))
+        return found
+
+    @property
+    def last(self) -> list[nn.Linear]:
+        """Layers whose weights scale the value."""
+        return [layer for layer in self.rest if isinstance(layer, nn.Linear)][-1:] + [self.form]
+
+
 class ActorCritic(nn.Module):
-    """Two separate networks on normalised observations x [N, width]: logits [N, A], a value [N] in units of `value_scale`."""
+    """Two separate networks on normalised observations x [N, width]: logits [N, A], a value [N] in units of `value_scale`.
+
+    Args:
+        layout: of observation and action.
+        hidden: widths of the layers.
+        quadratic: give the critic the squares of the entries; not for candidates.
+    """
 
     value_scale: Tensor
 
-    def __init__(self, layout: Layout, hidden: list[int]):
+    def __init__(self, layout: Layout, hidden: list[int], quadratic: bool = False):
         super().__init__()
-        self.layout, self.hidden = layout, hidden
+        self.layout, self.hidden, self.quadratic = layout, hidden, quadratic
+        if quadratic and layout.window:
+            raise PointsmanError("agent.quadratic must be false where candidates are scored")
         self.normaliser = Normaliser(layout)
         self.actor: nn.Module
         self.critic: nn.Module
@@ -149,7 +181,8 @@ class ActorCritic(nn.Module):
             self.actor, self.critic = CandidateActor(layout, hidden), CandidateCritic(layout, hidden)
         else:
             self.actor = mlp(len(layout.context), hidden, sum(layout.parts), 0.01)
-            self.critic = mlp(len(layout.context), hidden, 1, 1.0)
+            features = len(layout.context)
+            self.critic = QuadraticCritic(features, hidden) if quadratic else mlp(features, hidden, 1, 1.0)
         self.register_buffer("value_scale", torch.ones(()))
 
     def policy(self, x: Tensor, mask: Tensor) -> Distribution:
@@ -163,9 +196,10 @@ class ActorCritic(nn.Module):
     @torch.no_grad()
     def rescale(self, scale: Tensor) -> None:
         """Change the value scale and leave all values as they are (van Hasselt et al. 2016, without the shift)."""
-        last = [layer for layer in self.critic.modules() if isinstance(layer, nn.Linear)][-1]
-        for parameter in last.parameters():
-            parameter.mul_(self.value_scale / scale)
+        layers = [layer for layer in self.critic.modules() if isinstance(layer, nn.Linear)][-1:]
+        for layer in self.critic.last if isinstance(self.critic, QuadraticCritic) else layers:
+            for parameter in layer.parameters():
+                parameter.mul_(self.value_scale / scale)
         self.value_scale.copy_(scale)
 
 
@@ -203,11 +237,13 @@ class NetworkPolicy:
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the weights; shapes and names go into policy.json."""
         torch.save(self.network.state_dict(), folder / "network.pt")
-        return {"layout": self.network.layout._asdict(), "hidden": self.network.hidden, "greedy": self.greedy}
+        network = self.network
+        facts = {"layout": network.layout._asdict(), "hidden": network.hidden, "quadratic": network.quadratic}
+        return facts | {"greedy": self.greedy}
 
     @classmethod
     def load(cls, folder: Path, facts: dict[str, Any]) -> "NetworkPolicy":
         """Read what `save` has written; weights only, no code."""
-        network = ActorCritic(Layout.of(facts["layout"]), facts["hidden"])
+        network = ActorCritic(Layout.of(facts["layout"]), facts["hidden"], facts.get("quadratic", False))
         network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
         return cls(network, facts["greedy"])

@@ -32,6 +32,7 @@ class PPO:
         gae_lambda: of the generalised advantage estimate (Schulman et al. 2016).
         rate_step: weight of the newest batch in the estimate of the reward rate.
         hidden: widths of the layers of actor and critic.
+        quadratic: let the critic see squares, as fits costs of queues.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class PPO:
         max_gradient: float = 0.5,
         rate_step: float = 0.1,
         hidden: tuple[int, ...] = (64, 64),
+        quadratic: bool = False,
     ):
         if objective not in ("average", "discounted"):
             raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
@@ -71,12 +73,13 @@ class PPO:
         self.objective, self.discount, self.gae_lambda = objective, discount, gae_lambda
         self.clip, self.entropy, self.value_weight = clip, entropy, value_weight
         self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
+        self.quadratic = quadratic
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
         env.copy = False
         torch.manual_seed(seed)
-        network = ActorCritic(env.layout, self.hidden)
+        network = ActorCritic(env.layout, self.hidden, self.quadratic)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
         shuffle = torch.Generator().manual_seed(seed)
         state: dict[str, Any] = {"batches": 0, "rate": 0.0}

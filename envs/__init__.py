@@ -55,9 +55,13 @@ def build(config: dict[str, Any]) -> Problem:
     return _module(config["id"].split("/")[0], "env").build(config)
 
 
+_WARMUP = {"warmup_minutes", "warmup_time"}
+"""Keys by which problems say how much of an episode averages leave out."""
+
+
 def training(config: dict[str, Any]) -> Problem:
     """The problem as learners meet it: with the changes under `training`, and nothing deleted as warm-up."""
-    return build(complete(config, {**config["training"], "warmup_minutes": 0.0}))
+    return build(complete(config, {**config["training"], **dict.fromkeys(_WARMUP & config.keys(), 0.0)}))
 
 
 def make(

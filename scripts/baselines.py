@@ -12,6 +12,9 @@ from pointsman.envs import Problem
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import TUNING, cost_rates, rollout
 
+TRUNCATION = 3e-3
+"""Estimated relative error of truncation with which an optimum is good enough to compare with."""
+
 
 def tuned_rules(
     problem: Problem, seed: int, search: dict[str, Any], progress: Callable[[str], None] = lambda name: None
@@ -27,7 +30,7 @@ def tuned_rules(
 def optimum(problem: Problem) -> Any:
     """The exact solution, or None where the problem has no finite chain."""
     try:
-        return solve_problem(problem)
+        return solve_problem(problem, tolerance=TRUNCATION)
     except PointsmanError:
         return None
 

@@ -11,6 +11,9 @@ from pointsman.envs.problem import Problem
 from pointsman.envs.queueing import kernel
 from pointsman.errors import PointsmanError
 
+LARGEST = 2_500_000
+"""Numbers in the buffers that a chain may have; servers add little to them."""
+
 
 def chain(problem: Problem, size: int) -> Chain:
     """The chain with at most `size` requests in the system: arrivals beyond are lost, which makes it optimistic."""
@@ -19,6 +22,11 @@ def chain(problem: Problem, size: int) -> Chain:
         raise PointsmanError(f"{problem.id} has no exact solution here: it has time-varying arrivals")
     if p.head_ages:
         raise PointsmanError(f"{problem.id} has no exact solution here: it has ages of requests in its observation")
+    most = math.comb(size + p.service.shape[1], size) if p.capacity > size else 0
+    if most > LARGEST:
+        raise PointsmanError(
+            f"{problem.id} has up to {most:,} states at size {size}, more than the {LARGEST:,} that can be solved"
+        )
     params = p._replace(capacity=min(p.capacity, size), start=np.zeros_like(p.start))
     small = replace(problem, params=params, allocate=lambda n: kernel.allocate(params, n, 0))
     routes = np.unique(np.concatenate([[0.0], p.route_cumulative.ravel()]))

@@ -27,12 +27,15 @@ def solve_problem(problem: envs.Problem, size: int = 25, tolerance: float = 1e-4
     from pointsman.agents import exact
 
     tried: list[tuple[int, float]] = []
+    # One truncation says nothing of what it leaves out: if the second cannot be had, the first need not be solved.
+    chain, larger = envs.chain(problem, size), envs.chain(problem, 2 * size)
     while size <= 6400:
-        solution = exact.solve(envs.chain(problem, size))
+        solution = exact.solve(chain)
         tried.append((size, solution.average_cost))
         if len(tried) > 1 and truncation_error(tried) <= tolerance * abs(tried[-1][1]):
             return solution._replace(truncations=tuple(tried))
         size *= 2
+        chain, larger = larger or envs.chain(problem, size), None
     raise PointsmanError(f"{problem.id}: truncations do not settle: {tried}; is the system stable?")
 
 

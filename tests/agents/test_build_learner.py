@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from pointsman import conf
@@ -18,10 +19,11 @@ TARGET = {"_target_": "pointsman.agents.ppo.PPO", "name": "ppo"}
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_shipped_configurations_arrive_unchanged(file):
-    config = OmegaConf.to_container(OmegaConf.load(file))
+    with initialize_config_module("pointsman.conf", version_base="1.3"):
+        config = OmegaConf.to_container(compose("train", [f"agent={file.stem}"]).agent)
     learner = build_learner(config)
     assert config["name"] == file.stem
-    assert isinstance(learner, PPO if file.stem == "ppo" else SB3)
+    assert isinstance(learner, PPO if file.stem.startswith("ppo") else SB3)
     for key, value in config.items():
         if key not in ("_target_", "name"):
             assert getattr(learner, key) == value

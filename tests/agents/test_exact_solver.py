@@ -61,7 +61,7 @@ def test_large_chains_are_solved_to_the_same(seed, request):
     request.getfixturevalue("large")
     swept = exact.solve(chain, tolerance=1e-9)
     assert swept.average_cost == pytest.approx(found.average_cost, rel=1e-8)
-    assert swept.lower <= found.average_cost + 1e-9 and swept.upper >= found.average_cost - 1e-9
+    assert swept.lower - 1e-9 <= found.average_cost <= swept.upper + 1e-9
     np.testing.assert_array_equal(swept.actions, found.actions)
     np.testing.assert_allclose(swept.bias - swept.bias[0], found.bias, atol=1e-6)
     again = exact.evaluate(chain, choice)

@@ -76,8 +76,9 @@ def slow_advantages(batch, objective, discount, lam, rate):
     return found
 
 
+@pytest.mark.parametrize("quadratic", [False, True])
 @pytest.mark.parametrize("objective", ["average", "discounted"])
-def test_advantages_equal_a_slow_twin(objective):
+def test_advantages_equal_a_slow_twin(objective, quadratic):
     """Random rewards, times, truncations (value of the final observation) and terminations (0), value scale 2.5."""
     torch.manual_seed(0)
     batch = Batch(12, 9, LAYOUT)
@@ -87,7 +88,9 @@ def test_advantages_equal_a_slow_twin(objective):
     batch.done = torch.rand(12, 9) < 0.15
     batch.final_value[torch.rand(12, 9) < 0.3] = 0.0
     assert batch.done[-1].any()
-    network, state = ActorCritic(LAYOUT, [4]), {"batches": 5, "rate": -0.7}
+    network, state = ActorCritic(LAYOUT, [4], quadratic), {"batches": 5, "rate": -0.7}
+    if quadratic:
+        torch.nn.init.normal_(network.critic.form.weight)
     network.rescale(torch.tensor(2.5))
     x = torch.randn(20, 3)
     before = network.value(x)
