@@ -71,7 +71,7 @@ def evaluate(chain: Any, probability: Floats, tolerance: float = 1e-10) -> Score
     if _factorable(chain):
         system = (sparse.eye_array(states) - mixture).T.tolil()
         system[[0], :] = np.ones((1, states))
-        frequency = splu(sparse.csc_matrix(system)).solve(np.eye(states)[0])
+        frequency = splu(sparse.csc_matrix(system)).solve(np.eye(1, states)[0])
     else:
         inflow = sparse.csr_array(mixture.T)
         start, source = inflow.indptr.astype(np.int64), inflow.indices.astype(np.int32)
