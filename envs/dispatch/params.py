@@ -1,6 +1,7 @@
 """From a configuration of request dispatch to the kernel's parameters; every check names the key at fault."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pandas as pd
 from scipy.stats import norm
 
 from pointsman.envs.checks import cumulative, number, numbers, require
-from pointsman.envs.dispatch.kernel import BUCKETS, UNLIMITED, Params
+from pointsman.envs.dispatch.kernel import BUCKETS, RICH, UNLIMITED, Params
 from pointsman.errors import PointsmanError, unknown
 
 WEEK_HOURS = 168
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def params_from(config: Mapping[str, Any]) -> Params:
@@ -27,21 +29,27 @@ def params_from(config: Mapping[str, Any]) -> Params:
     arrival_rate, switching_rate = _arrivals(config)
     handling, sigma = zip(*(_handling(f"classes.{name}", classes[name]) for name in names), strict=True)
     patience = [classes[name]["patience_minutes"] for name in names]
-    staff = [_staff(f"teams.{name}.staff", teams[name]["staff"]) for name in team_names]
-    hours = max(len(row) for row in staff)
+    staff, parts = staffing(teams)
+    effort = np.array([_effort(f"teams.{name}.speed", teams[name]["speed"], names) for name in team_names])
     limits = [teams[name]["queue_limit"] for name in team_names]
-    bounce = config["bounce_team"] or team_names[0]
-    if bounce not in teams:
-        raise unknown("team in bounce_team:", bounce, team_names)
     automation = config["automation"]
     capacity = automation["capacity"]
     start = config["start_minute"]
+    pickup, places = config["pickup_decisions"], int(number("places_shown", config["places_shown"]))
+    require(pickup or not places, "places_shown", "0 without pickup_decisions", places)
+    require(places <= config["queue_size"], "places_shown", f"at most queue_size, {config['queue_size']}", places)
+    scores, outage = _scores(config["score"], names), _outage(automation["outages"])
+    unnoticed = number("automation.unnoticed_failures", automation["unnoticed_failures"], high=1)
+    rich = pickup or unnoticed > 0 or outage[0] < math.inf or scores["drift"][0] < 1 or bool(set(RICH) & set(config["prices"]))
+    for name in team_names:
+        taken = ("automation", *(("process", "forward") if pickup else ()))
+        require(name not in taken, "teams", f"named otherwise than actions ({', '.join(taken)})", name)
     return Params(
-        arrival_rate=arrival_rate,
+        arrival_rate=_finer(arrival_rate, parts),
         switching_rate=switching_rate,
-        slot_minutes=60.0,
-        class_cumulative=_class_mix(config, names),
-        **_scores(config["score"], names),
+        slot_minutes=60.0 / parts,
+        class_cumulative=np.ascontiguousarray(_finer(_class_mix(config, names).T, parts).T),
+        **scores,
         handling=np.array(handling),
         handling_sigma=np.array(sigma),
         patience=np.array(
@@ -54,8 +62,12 @@ def params_from(config: Mapping[str, Any]) -> Params:
         success=np.array([number(f"automation.{key}", automation[key], high=1) for key in ("success_hard", "success_easy")]),
         automation_capacity=UNLIMITED if capacity is None else int(number("automation.capacity", capacity)),
         latency=number("automation.latency_minutes", automation["latency_minutes"]),
-        bounce_team=np.full(len(names), team_names.index(bounce)),
-        staff=np.array([np.resize(row, hours) for row in staff]),
+        unnoticed=unnoticed,
+        outage=outage,
+        bounce_team=_bounce_team(config["bounce_team"], names, team_names, effort),
+        bounce_effort=number("automation.bounce_handling_factor", automation["bounce_handling_factor"], strict=True),
+        effort=effort,
+        staff=staff,
         queue_limit=np.array(
             [
                 UNLIMITED if limit is None else int(number(f"teams.{name}.queue_limit", limit))
@@ -67,7 +79,16 @@ def params_from(config: Mapping[str, Any]) -> Params:
         start=-1.0 if start is None else number("start_minute", start),
         trace=_trace(config["trace"], names),
         regime_observed=config["regime_observed"],
+        rich=(True,) if rich else (),
+        pickup=pickup,
+        forward_minutes=number("forward_minutes", config["forward_minutes"]),
+        places_shown=places,
     )
+
+
+def _finer(by_hour: np.ndarray, parts: int) -> np.ndarray:
+    """Hourly columns [..., 168] as columns by part of an hour; a single column stands for all of them anyway."""
+    return np.repeat(by_hour, parts, -1) if by_hour.shape[-1] > 1 else by_hour
 
 
 def _arrivals(config: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,12 +134,96 @@ def _handling(key: str, config: Mapping[str, Any]) -> tuple[np.ndarray, float]:
     return values * math.exp(-variance / 2), math.sqrt(variance)
 
 
-def _staff(key: str, given: Any) -> np.ndarray:
-    return numbers(key, given, WEEK_HOURS) if isinstance(given, list) else np.array([number(key, given)])
+def staffing(teams: Mapping[str, Any]) -> tuple[np.ndarray, int]:
+    """Staff [J, H] and the number of parts into which shifts divide the hour: 1, 2 or 4."""
+    rows, edges = [], []
+    for name, team in teams.items():
+        key, given, shifts = f"teams.{name}", team["staff"], team["shifts"]
+        require(given is None or shifts is None, key, "given either staff or shifts", "both")
+        if shifts is not None:
+            require(len(shifts) > 0, f"{key}.shifts", "a list of at least one shift", shifts)
+            rows.append(np.zeros(4 * WEEK_HOURS))
+            for k, shift in enumerate(shifts):
+                edges += _add_shift(f"{key}.shifts[{k}]", shift, rows[-1])
+        elif isinstance(given, list):
+            rows.append(np.repeat(numbers(f"{key}.staff", given, WEEK_HOURS), 4))
+        else:
+            rows.append(np.array([1.0 if given is None else number(f"{key}.staff", given)]))
+    finest = np.gcd.reduce([60, *edges])
+    quarters = max(len(row) for row in rows)
+    every = max(int(finest) // 15, 1) if quarters > 1 else 1
+    return np.array([np.resize(row, quarters)[::every] for row in rows]), 60 // int(finest)
+
+
+def _add_shift(key: str, shift: Mapping[str, Any], row: np.ndarray) -> list[int]:
+    """Add a shift's people to a week of quarters of an hour; returns its edges in minutes of the day."""
+    days: set[int] = set()
+    for part in str(shift["days"]).split(","):
+        ends = [DAYS.index(day.strip()) if day.strip() in DAYS else -1 for day in part.lower().split("-")]
+        require(len(ends) in (1, 2) and min(ends) >= 0, f"{key}.days", f"days or ranges of {', '.join(DAYS)}", shift["days"])
+        days |= {(ends[0] + k) % 7 for k in range((ends[-1] - ends[0]) % 7 + 1)}
+    start, end = (_time_of_day(f"{key}.{side}", shift[side]) for side in ("start", "end"))
+    people = number(f"{key}.staff", shift["staff"])
+    quarters = np.arange(start // 15, (end if end > start else end + 1440) // 15)
+    for day in days:
+        row[(96 * day + quarters) % len(row)] += people
+    return [start, end]
+
+
+def _time_of_day(key: str, given: Any) -> int:
+    """Minutes since midnight of 8:15 or "8:15" (which yaml may have read as a number to base 60, that is, in minutes)."""
+    minutes = given
+    if isinstance(given, str) and (found := re.fullmatch(r"(\d{1,2}):(\d\d)", given.strip())):
+        minutes = 60 * int(found[1]) + int(found[2])
+    good = isinstance(minutes, int) and not isinstance(minutes, bool) and 0 <= minutes <= 1440 and minutes % 15 == 0
+    require(good, key, 'a time of day in quarters of an hour, such as "8:15"', given)
+    return int(minutes)
+
+
+def _effort(key: str, given: Any, names: list[str]) -> np.ndarray:
+    """Minutes that a team takes for a minute of base handling, by class; infinite: it may not have that class."""
+    speed = given if isinstance(given, dict) else dict.fromkeys(names, 1.0 if given is None else given)
+    for name in speed:
+        if name not in names:
+            raise unknown(f"class in {key}:", name, names)
+    row = [speed.get(name) for name in names]
+    return np.array(
+        [math.inf if v is None else 1.0 / number(f"{key}.{name}", v, strict=True) for name, v in zip(names, row, strict=True)]
+    )
+
+
+def _bounce_team(given: Any, names: list[str], teams: list[str], effort: np.ndarray) -> np.ndarray:
+    """Index of the team that gets the bounces of each class."""
+    chosen = given if isinstance(given, dict) else dict.fromkeys(names, given)
+    for name in chosen:
+        if name not in names:
+            raise unknown("class in bounce_team:", name, names)
+    found = []
+    for k, name in enumerate(names):
+        able = [team for j, team in enumerate(teams) if effort[j, k] < math.inf]
+        require(len(able) > 0, "teams.*.speed", f"given for class {name} in some team", "null in all")
+        team = able[0] if chosen.get(name) is None else str(chosen[name])
+        if team not in teams:
+            raise unknown("team in bounce_team:", team, teams)
+        require(team in able, "bounce_team", f"a team that may have class {name} ({', '.join(able)})", team)
+        found.append(teams.index(team))
+    return np.array(found)
+
+
+def _outage(given: Mapping[str, Any] | None) -> np.ndarray:
+    """Mean minutes between outages and of an outage."""
+    if given is None:
+        return np.array([math.inf, 0.0])
+    keys = ("every_minutes", "last_minutes")
+    return np.array([number(f"automation.outages.{key}", given[key], strict=True) for key in keys])
 
 
 def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     """The classifier's part of Params."""
+    drift = config["drift"]
+    times = [number(f"score.drift.{key}", drift[key]) for key in ("from_minute", "until_minute")]
+    require(times[0] <= times[1], "score.drift.until_minute", f"at least from_minute, {times[0]:g}", times[1])
+    drifts = np.array([number("score.drift.remains", drift["remains"], high=1), *times])
     bins, auc = config["bins_easy_probability"], config["auc"]
     require((bins is None) != (auc is None), "score", "given by either bins_easy_probability or auc", "both or neither")
     if bins is not None:
@@ -127,6 +232,7 @@ def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         return {
             "bin_score": easy, "bin_easy": easy, "bin_cumulative": cumulative("score.bins_weight", weight),
             "easy_share": np.full(len(names), 0.5), "separation": 0.0, "overconfidence": 1.0,
+            "bin_mean": float(easy @ weight / weight.sum()), "drift": drifts,
         }  # fmt: skip
     auc = number("score.auc", auc, low=0.5)
     require(auc < 1, "score.auc", "below 1", auc)
@@ -142,6 +248,7 @@ def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         # Two normals of equal variance, d apart, have the area Phi(d / sqrt 2) under the ROC curve.
         "separation": math.sqrt(2.0) * float(norm.ppf(auc)),
         "overconfidence": number("score.overconfidence", config["overconfidence"]),
+        "bin_mean": 0.0, "drift": drifts,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive import NaiveDesk, whole_staff
+from naive import NaiveDesk, Request, whole_staff
 
 import pointsman
 from pointsman import envs
@@ -28,10 +28,43 @@ RICH = {
     "score": {"auc": 0.8, "easy_share": 0.4, "bins_easy_probability": None, "bins_weight": None},
     "start_minute": 30.0,
 }
+# Several come on duty at once, and what they forward may bounce while the others still choose.
+PICKUPS = {"pickup_decisions": True, "places_shown": 3, "teams": {"people": {"staff": HOURS, "queue_limit": 12}}}
+PICKUPS |= {"automation": {"success_easy": 0.6}, "arrival_rates": [0.5, 4.0], "switching_rates": [0.05, 0.05]}
+# Everything at once: skills, shifts that begin at the same time as others end, outages, drift, pickups.
+DESK = RICH | {
+    "arrival_rate": 2.5,
+    "hourly_arrival_rates": None,
+    "teams": {
+        "people": {
+            "staff": None,
+            "shifts": [
+                {"days": "mon", "start": "0:00", "end": "1:30", "staff": 1},
+                {"days": "mon,tue", "start": "1:30", "end": "3:15", "staff": 4},
+                {"days": "mon", "start": "2:45", "end": "2:00", "staff": 2},
+            ],
+            "speed": {"request": 1.25, "claim": 0.5},
+            "queue_limit": 9,
+        },
+        "experts": {"staff": 2, "queue_limit": 6, "speed": {"claim": 1.5, "request": None}},
+    },
+    "bounce_team": {"claim": "experts", "request": "people"},
+    "pickup_decisions": True,
+    "forward_minutes": 0.4,
+    "places_shown": 2,
+}
+DESK["automation"] = RICH["automation"] | {
+    "unnoticed_failures": 0.3,
+    "bounce_handling_factor": 1.5,
+    "outages": {"every_minutes": 15, "last_minutes": 5},
+}
+DESK["score"] = RICH["score"] | {"drift": {"remains": 0.5, "from_minute": 30, "until_minute": 90}}
 WORLDS = {
     "mini": ("dispatch/mini", {}),
     "surge": ("dispatch/surge", {"horizon_minutes": 3000}),
     "rich": ("dispatch/mini", RICH),
+    "pickups": ("dispatch/surge", PICKUPS),
+    "desk": ("dispatch/mini", DESK),
 }
 
 
@@ -40,28 +73,69 @@ def random_actions(mask, rng):
     return np.where(mask, rng.random(mask.shape), -1.0).argmax(1)
 
 
+def outage_clocks(env, most=400):
+    """Clocks at which automation goes out and comes back, from the kernel's counters; an outage that lasts begins at -1."""
+    mean, key = env.problem.params.outage, noise.mix(env.state.key[0], kernel.OUTAGES)
+    if np.isinf(mean[0]):
+        return []
+    out = noise.uniform(key, 0) >= mean[0] / mean.sum()
+    clock, found = env.state.origin[0], [-1.0] if out else []
+    for k in range(int(out), most):
+        clock += mean[k % 2] * noise.exponential(key, 1 + k)
+        found.append(clock)
+    return found
+
+
+def request_of(env):
+    """The request that has arrived, for the twin."""
+    request, p = {field: array[0] for field, array in env.state.request._asdict().items()}, env.problem.params
+    chance, u = p.success[request["easy"]], request["success"]
+    fate = "solved" if u < chance else ("unnoticed" if (1.0 - u) <= p.unnoticed * (1.0 - chance) else "bounced")
+    names = ("kind", "easy", "handling", "patience")
+    return Request(*(request[name] for name in names), fate, request["latency"], request["score"])
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_ledger_equals_the_slow_twin_in_every_step(world):
-    """Same records, independent bookkeeping: every column but the wait buckets, 600 decisions."""
+    """Same records, independent bookkeeping: every column but the wait buckets, and every observation of the desk."""
     name, overrides = WORLDS[world]
-    env = pointsman.make(name, 1, **overrides)
-    env.reset(seed=7)
-    rng, p = np.random.default_rng(1), env.problem.params
-    desk = NaiveDesk(env.problem.config, env.state.clock[0], whole_staff(env.problem.config))
-    for _ in range(600):
-        request = {field: array[0] for field, array in env.state.request._asdict().items()}
-        ok = request["success"] < p.success[request["easy"]]
+    env = pointsman.make(name, 1, autoreset=False, **overrides)
+    config, teams = env.problem.config, list(env.problem.config["teams"])
+    observation, _ = env.reset(seed=7)
+    rng, desk, pickups = np.random.default_rng(1), None, 0
+    for _ in range(1200 if config["pickup_decisions"] else 600):
+        if desk is None:
+            desk = NaiveDesk(config, env.state.clock[0], whole_staff(config), outage_clocks(env))
+        picked, request = env.state.picked[0] > 0, request_of(env)
+        pickups += picked
         action = random_actions(env.action_masks(), rng)
-        *_, info = env.step(action)
-        arguments = (request["kind"], request["handling"], request["patience"], ok, request["latency"])
-        expected = desk.decide(action[0], *arguments, info["elapsed"][0])
+        observation, _, _, truncated, info = env.step(action)
+        next_arrival = env.state.arrived[0] + (env.record.gap[0] if env.state.picked[0] > 0 else 0.0)
+        expected = desk.decide(action[0], request, next_arrival)
         for column, found in zip(env.ledger.columns, info["ledger"][0], strict=True):
             if not column.startswith("wait_bucket"):
                 assert found == pytest.approx(expected[column], abs=1e-8), column
         buckets = info["ledger"][0, env.ledger["wait_bucket"]].sum()
         assert buckets == sum(count for column, count in expected.items() if column.split("/")[0] == "answered")
-        if env.state.records[0] == 1:
-            desk = NaiveDesk(env.problem.config, env.state.clock[0], whole_staff(env.problem.config))
+        assert desk.clock == pytest.approx(env.state.clock[0], abs=1e-9)
+        assert (desk.picked[0] + 1 if desk.picked else 0) == env.state.picked[0]
+        seen = dict(zip(env.layout.context, observation[0], strict=True))
+        for j, team in enumerate(teams):
+            end = f"/{team}" if len(teams) > 1 else ""
+            assert (seen[f"in_service{end}"], seen[f"waiting{end}"]) == (desk.busy[j], len(desk.queues[j]))
+            for k in range(config["places_shown"]):
+                waiting = desk.queues[j][k] if k < len(desk.queues[j]) else None
+                score = 0.0 if waiting is None or waiting.tried else waiting.score
+                assert seen[f"place_{k + 1}{end}"] == pytest.approx(score, abs=1e-6)
+        assert seen.get("outage", 0.0) == desk.out
+        assert seen.get("in_automation", 0.0) == len(desk.flying)
+        if desk.picked:
+            assert seen["score"] == 1.0
+            assert seen.get(f"class/{desk.kinds[desk.picked[1].kind]}", 1.0) == 1.0
+        if truncated[0]:
+            env.reset()
+            desk = None
+    assert pickups > 100 or not config["pickup_decisions"]
 
 
 def plain_python(module):
