@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from naive import NaiveDesk, Request, whole_staff
 
@@ -12,6 +12,7 @@ import pointsman
 from pointsman import envs
 from pointsman.envs import noise
 from pointsman.envs.dispatch import kernel
+from pointsman.envs.dispatch.params import staffing
 from pointsman.envs.ledger import Ledger
 from pointsman.errors import PointsmanError
 
@@ -192,62 +193,123 @@ def test_trajectory_does_not_depend_on_the_batch(world):
     assert ends >= 2
 
 
+SHIFTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "days": st.sampled_from(["mon", "sun", "mon-tue"]),
+            "start": st.sampled_from(["0:00", "0:15", "1:30", "23:00"]),
+            "end": st.sampled_from(["0:45", "2:00", "5:30"]),
+            "staff": st.integers(1, 4),
+        }
+    ),
+    min_size=1,
+    max_size=3,
+)
+STAFFED = st.one_of(
+    st.fixed_dictionaries({"staff": st.one_of(st.floats(0, 6), st.integers(0, 6), st.just(HOURS))}),
+    st.fixed_dictionaries({"shifts": SHIFTS}),
+)
 worlds = st.fixed_dictionaries(
     {
         "arrival_rate": st.floats(0.1, 8.0),
         "horizon_minutes": st.floats(20, 400),
-        "teams": st.fixed_dictionaries(
-            {
-                "people": st.fixed_dictionaries({"staff": st.one_of(st.floats(0, 6), st.just(HOURS)), "queue_limit": st.none()}),
-                "others": st.fixed_dictionaries({"staff": st.floats(0, 3), "queue_limit": st.integers(0, 4)}),
-            }
-        ),
+        "people": STAFFED,
+        "others": STAFFED,
+        "speed": st.sampled_from([None, 0.5, {"request": 2.0, "claim": 0.8}, {"claim": 1.3}]),
+        "queue_limit": st.one_of(st.none(), st.integers(0, 4)),
         "automation": st.fixed_dictionaries(
             {"capacity": st.one_of(st.none(), st.integers(0, 5)), "latency_minutes": st.sampled_from([0.0, 0.5, 4.0])}
-            | {"success_easy": st.floats(0, 1), "success_hard": st.floats(0, 1)}
+            | {"success_easy": st.floats(0, 1), "success_hard": st.floats(0, 1), "unnoticed_failures": st.floats(0, 1)}
+            | {"bounce_handling_factor": st.floats(0.5, 2)}
+            | {"outages": st.sampled_from([None, {"every_minutes": 20, "last_minutes": 5}])}
         ),
-        "classes": st.fixed_dictionaries(
-            {
-                "request": st.fixed_dictionaries(
-                    {
-                        "handling_minutes": st.floats(0.2, 10),
-                        "patience_minutes": st.floats(0.1, 20),
-                        "share": st.floats(0.1, 1),
-                    }
-                ),
-                "claim": st.fixed_dictionaries({"handling_minutes": st.floats(0.2, 10), "patience_minutes": st.just(15.0)}),
-            }
-        ),
+        "pickup_decisions": st.booleans(),
+        "forward_minutes": st.sampled_from([0.0, 0.5]),
+        "handling": st.tuples(st.floats(0.2, 10), st.floats(0.2, 10)),
+        "patience": st.one_of(st.floats(0.1, 20), st.none()),
+        "even": st.booleans(),
     }
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+def config_of(world):
+    """Overrides of dispatch/mini; in an even world everything that a person does to the end takes as long."""
+    first, second = (world["handling"][0], world["handling"][0] if world["even"] else world["handling"][1])
+    kinds = {"request": {"handling_minutes": first, "patience_minutes": world["patience"]}, "claim": {"handling_minutes": second}}
+    if world["even"]:
+        kinds = {name: kind | {"handling_cv": 1e-9} for name, kind in kinds.items()}
+    teams = {"people": world["people"], "others": world["others"] | {"queue_limit": world["queue_limit"]}}
+    teams = {name: {"staff": None, "shifts": None} | team for name, team in teams.items()}
+    teams["others"]["speed"] = None if world["even"] else world["speed"]
+    automation = world["automation"] | ({"bounce_handling_factor": 1.0} if world["even"] else {})
+    same = {key: world[key] for key in ("arrival_rate", "horizon_minutes", "pickup_decisions", "forward_minutes")}
+    return same | {"classes": kinds, "teams": teams, "automation": automation, "prices.outage_minutes": 0.0}
+
+
+def check_conservation(world, seed, rows, steps):
+    """After every step: where each request is, what people did with their minutes, and how long anybody waited."""
+    overrides = config_of(world)
+    env = pointsman.make("dispatch/mini", rows, queue_size=4000, automation_size=400, copy=False, **overrides)
+    env.reset(seed=seed)
+    ledger, state, rng = env.ledger, env.state, np.random.default_rng(seed)
+    shift_table, parts = staffing(env.problem.config["teams"])
+    whole = bool((shift_table % 1 == 0).all())
+    total, begun = np.zeros((rows, len(ledger.columns))), state.clock.copy()
+    for _ in range(steps):
+        *_, terminated, truncated, info = env.step(random_actions(env.out.mask, rng))
+        # Rows that end are reset in the same step: only what they booked can be seen, so they start anew.
+        done = terminated | truncated
+        total += info["ledger"]
+        total[done], begun[done] = 0.0, state.clock[done]
+        kept, sums = ~done, {name: ledger.total(total, name) for name in {column.split("/")[0] for column in ledger.columns}}
+        assert (info["ledger"] >= -1e-9).all()
+        away = ("abandoned", "automated", "turned_away", "undetected_errors")
+        by_people = sums["answered"] - sums["forwards"]
+        inside = state.waiting.sum(1) + state.in_automation
+        # The arrival at hand has not been booked yet: it arrives with its decision.
+        np.testing.assert_array_equal(sums["arrived"][kept], (by_people + sum(sums[name] for name in away) + inside)[kept])
+        assert (sums["automation_attempts"] >= sums["automated"] + sums["bounces"] + sums["undetected_errors"]).all()
+        in_flight = sums["automation_attempts"] - sums["automated"] - sums["bounces"] - sums["undetected_errors"]
+        np.testing.assert_array_equal(in_flight[kept], state.in_automation[kept])
+        for j, team in enumerate(("people", "others")):
+            busy, paid = (total[:, ledger[f"{what}_minutes/{team}"][0]] for what in ("busy", "paid"))
+            assert (busy <= paid + 1e-7).all()
+            if whole:
+                scheduled = np.subtract(*(minutes_on_duty(shift_table[j], parts, at) for at in (state.clock, begun)))
+                assert (scheduled <= paid + 1e-6)[kept].all()
+                assert (paid <= scheduled + busy + 1e-6)[kept].all()
+        if world["even"]:
+            started = world["handling"][0] * (by_people - (state.picked > 0)) + world["forward_minutes"] * sums["forwards"]
+            ahead = np.arange(state.completion.shape[2]) < state.busy[:, :, None]
+            left = np.where(ahead, state.completion - state.clock[:, None, None], 0.0).sum((1, 2))
+            np.testing.assert_allclose((sums["busy_minutes"] + left)[kept], started[kept], rtol=1e-6, atol=1e-6)
+        # Time in the queue is that of those who left it and of those who are in it still.
+        places = np.arange(state.queue.shape[2]) < state.waiting[:, :, None]
+        inside_minutes = np.where(places, state.clock[:, None, None] - state.queue[..., kernel.ENTERED], 0.0).sum((1, 2))
+        assert (inside_minutes + sums["answer_wait_minutes"] <= sums["waiting_minutes"] + 1e-6)[kept].all()
+        if world["patience"] is None:
+            np.testing.assert_allclose((inside_minutes + sums["answer_wait_minutes"])[kept], sums["waiting_minutes"][kept])
+
+
+def minutes_on_duty(row, parts, clock):
+    """Integral of a week's staffing from minute 0 to each clock; a single entry stands for the whole week."""
+    width = 60.0 / parts
+    edges = np.concatenate([[0.0], np.cumsum(np.resize(row, 168 * parts)) * width])
+    weeks, rest = np.divmod(clock, 10080.0)
+    return weeks * edges[-1] + np.interp(rest, np.arange(len(edges)) * width, edges)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(world=worlds, seed=st.integers(0, 1000))
 def test_requests_and_minutes_are_conserved_in_every_state(world, seed):
-    """arrived = answered + abandoned + automated + turned away + inside; busy <= paid; Little's law as an identity."""
-    env = pointsman.make("dispatch/mini", 4, autoreset=False, queue_size=400, automation_size=200, **world)
-    env.reset(seed=seed)
-    ledger, rng = env.ledger, np.random.default_rng(seed)
-    total = np.zeros((4, len(ledger.columns)))
-    inside_minutes = 0.0
-    for _ in range(200):
-        env_total = ledger.total(total, "waiting_minutes").sum()
-        *_, info = env.step(random_actions(env.action_masks(), rng))
-        total += info["ledger"]
-        parts = sum(ledger.total(total, name) for name in ("answered", "abandoned", "automated", "turned_away"))
-        inside = env.state.waiting.sum(1) + env.state.in_automation
-        # The request at hand has not been booked yet: it arrives with its decision.
-        assert (ledger.total(total, "arrived") == parts + inside).all()
-        step = info["ledger"]
-        assert (ledger.total(step, "busy_minutes") <= ledger.total(step, "paid_minutes") + 1e-9).all()
-        waited = ledger.total(step, "waiting_minutes")
-        assert (waited >= -1e-12).all()
-        inside_minutes += waited.sum()
-        assert ledger.total(total, "waiting_minutes").sum() >= env_total - 1e-9
-        assert (env.state.busy >= 0).all()
-        assert (info["ledger"] >= -1e-9).all()
-    assert ledger.total(total, "waiting_minutes").sum() == pytest.approx(inside_minutes)
+    check_conservation(world, seed, 4, 100)
+
+
+@pytest.mark.long
+@settings(max_examples=100, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(world=worlds, seed=st.integers(0, 1000))
+def test_requests_and_minutes_are_conserved_over_ten_million_steps(world, seed):
+    check_conservation(world, seed, 1024, 100)
 
 
 def test_full_buffer_names_its_key():
