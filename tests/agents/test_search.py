@@ -52,7 +52,8 @@ def test_richer_rules_do_not_end_worse_than_the_threshold():
     chain, best, names = envs.chain(problem, 200), pointsman.solve("dispatch/mini").average_cost, []
     found = tuned_rules(problem, 0, {"population": 32, "rounds": 5, "episodes": 16}, names.append)
     cost = {name: exact_cost(problem, chain, rule) for name, rule in found.items()}
-    assert set(cost) == {"all_people", "all_automation", "threshold", "queue_threshold"}
+    assert set(cost) == {"all_people", "all_automation", "threshold", "queue_threshold", "index"}
+    assert best <= cost["index"] * (1 + 1e-9)
     assert best < cost["queue_threshold"] < 1.005 * cost["threshold"] < cost["all_automation"] < cost["all_people"]
     assert names.count("threshold") == 5
     assert float(found["queue_threshold"].parameters["busy"]).is_integer()

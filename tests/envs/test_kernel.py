@@ -284,8 +284,9 @@ def check_conservation(world, seed, rows, steps):
             left = np.where(ahead, state.completion - state.clock[:, None, None], 0.0).sum((1, 2))
             np.testing.assert_allclose((sums["busy_minutes"] + left)[kept], started[kept], rtol=1e-6, atol=1e-6)
         # Time in the queue is that of those who left it and of those who are in it still.
-        places = np.arange(state.queue.shape[2]) < state.waiting[:, :, None]
-        inside_minutes = np.where(places, state.clock[:, None, None] - state.queue[..., kernel.ENTERED], 0.0).sum((1, 2))
+        deep = int(state.waiting.max())
+        places, entered = np.arange(deep) < state.waiting[:, :, None], state.queue[:, :, :deep, kernel.ENTERED]
+        inside_minutes = np.where(places, state.clock[:, None, None] - entered, 0.0).sum((1, 2))
         assert (inside_minutes + sums["answer_wait_minutes"] <= sums["waiting_minutes"] + 1e-6)[kept].all()
         if world["patience"] is None:
             np.testing.assert_allclose((inside_minutes + sums["answer_wait_minutes"])[kept], sums["waiting_minutes"][kept])

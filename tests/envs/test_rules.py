@@ -40,6 +40,70 @@ def test_the_rest_goes_to_the_legal_team_with_the_fewest_requests():
     assert decide("dispatch/mini", "all_people", rows, mask, TWO_TEAMS) == [2, 1, 1]
 
 
+SKILLED = {
+    "classes": {"easy": {"handling_minutes": 2}, "rare": {"handling_minutes": 8}},
+    "teams": {
+        "people": {"staff": 3, "speed": {"easy": 1.0, "rare": None}},
+        "others": {"staff": 1, "speed": {"easy": 2.0, "rare": 1.0}},
+    },
+}
+
+
+def build(overrides, base="dispatch/mini"):
+    config = envs.configure(base) | {"classes": {}, "teams": {}}
+    return envs.build(envs.complete(config, overrides))
+
+
+def choose(problem, rule, rows, mask=None, **values):
+    names = [field.name for field in problem.observation]
+    observation = np.array([[row.get(name, 0.0) for name in names] for row in rows], np.float32)
+    mask = np.ones((len(rows), len(problem.actions)), bool) if mask is None else np.array(mask, bool)
+    return envs.rules(problem)[rule](problem, **values).act(observation, mask, np.zeros(len(rows))).tolist()
+
+
+def test_choice_between_teams():
+    """Shortest queue counts requests; the fastest that is free wins; expected delay weighs people and their speed."""
+    problem = build(SKILLED)
+    easy, rare = {"class/easy": 1.0, "score": 0.0}, {"class/rare": 1.0, "score": 0.0}
+    both_free = easy | {"in_service/people": 1}
+    fast_one_busy = easy | {"in_service/people": 2, "in_service/others": 1}
+    people_full = easy | {"in_service/people": 3, "waiting/people": 1, "in_service/others": 1, "waiting/others": 2}
+    rows = [both_free, fast_one_busy, people_full]
+    assert choose(problem, "shortest_queue", rows, threshold=0.5) == [2, 2, 2]
+    assert choose(problem, "fastest_free", rows, threshold=0.5) == [2, 1, 2]
+    # people: 2 waits of 1/3 and 1 of service; others: 3 waits of half a unit and half of service.
+    assert choose(problem, "threshold", rows, threshold=0.5, team_choice=2) == [2, 1, 1]
+    only_others = [[1, 0, 1]]
+    assert choose(problem, "fastest_free", [rare | {"in_service/others": 1}], only_others, threshold=0.5) == [2]
+
+
+def test_process_or_forward():
+    problem = envs.build(envs.configure("dispatch/mini", pickup_decisions=True))
+    rows = [{"score": 1.0, "pickup": 1.0, "waiting": w} for w in (0, 3, 4)]
+    mask = [[0, 0, 1, 1]] * 3
+    assert choose(problem, "process_always", rows, mask, threshold=0.5) == [2, 2, 2]
+    assert choose(problem, "forward_always", rows, mask, threshold=0.5) == [3, 3, 3]
+    assert choose(problem, "threshold", rows, mask, threshold=0.5, forward_from=4) == [2, 2, 3]
+
+
+def test_index_rule_weighs_by_hand_made_marginal_costs():
+    """Prices of mini: attempt 0.3, bounce 2, entry 1. With D = 2 at people the index is 2.3 / 5, with D = 0 it is 2.3 / 3."""
+    problem = envs.build(envs.configure("dispatch/mini"))
+    rule = envs.rules(problem)["index"](problem)
+    rule.marginal = np.where(np.arange(50) >= 10, 2.0, 0.0) * np.ones((1, 1, 1, 11, 50))
+    rows = np.array([[0.45, 10, 0], [0.47, 10, 0], [0.76, 9, 0], [0.77, 9, 0]], np.float32)
+    assert rule.act(rows, np.ones((4, 2), bool), None).tolist() == [1, 0, 1, 0]
+
+
+def test_index_rule_forwards_when_a_person_is_worth_more_than_an_attempt():
+    """Forwarding an easy request costs 0.3; keeping it costs D."""
+    problem = envs.build(envs.configure("dispatch/mini", pickup_decisions=True))
+    rule = envs.rules(problem)["index"](problem)
+    rule.marginal = np.where(np.arange(50) >= 10, 0.31, 0.29) * np.ones((1, 1, 1, 11, 50))
+    rows = np.array([[1.0, 1.0, 9, 0], [1.0, 1.0, 9, 1]], np.float32)
+    assert rule.act(rows, np.array([[0, 0, 1, 1]] * 2, bool), None).tolist() == [2, 3]
+
+
 def test_queue_threshold_steps_down_beyond_the_people_on_duty():
     """mini has 10 people: 0.8 up to 8 requests, 0.5 up to 12, then 0.3."""
     values = {"threshold": 0.8, "first_step": 0.3, "second_step": 0.2, "busy": -2, "crowded": 2}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-RULES = {"all_people", "all_automation", "threshold", "queue_threshold"}
+RULES = {"all_people", "all_automation", "threshold", "queue_threshold", "index"}
 
 
 def curves(folder):
