@@ -41,7 +41,7 @@ class TeamConfig:
 class OutageConfig:
     """Automation that fails now and then, with everything in it; exponential times."""
 
-    every_minutes: float = 2880.0  # mean time from the end of one to the next
+    every_minutes: float | None = None  # mean time from the end of one to the next; null: none
     last_minutes: float = 30.0
 
 
@@ -55,7 +55,7 @@ class AutomationConfig:
     success_hard: float = 0.0
     unnoticed_failures: float = 0.0  # share of its failures that nobody notices: undetected errors instead of bounces
     bounce_handling_factor: float = 1.0  # on the handling of a request that has bounced
-    outages: OutageConfig | None = None
+    outages: OutageConfig = field(default_factory=OutageConfig)
 
 
 @dataclass

@@ -8,6 +8,7 @@ lost without a cost, which makes a truncated chain optimistic: solve a larger on
 import numpy as np
 from scipy import sparse
 
+from pointsman.envs.dispatch import exact_pickup
 from pointsman.envs.dispatch.kernel import UNLIMITED
 from pointsman.envs.ledger import Ledger
 from pointsman.envs.markov import Chain
@@ -19,13 +20,20 @@ _SILENT = ("answered_in_target", "answer_wait_minutes", "wait_bucket")
 
 
 def chain(problem: Problem, size: int) -> Chain:
-    """The chain with at most `size` requests at the people; an error if the problem is not of this kind."""
+    """The chain with at most `size` requests at the people; an error if the problem is not of this kind.
+
+    A desk with a queue limit is solved as it is, whatever the size, by exact_pickup.py.
+    """
     _check(problem)
     p, ledger = problem.params, Ledger(problem.columns)
-    staff, service, abandonment = int(p.staff[0, 0]), 1.0 / p.handling[0, 0], 1.0 / p.patience[0]
-    bins, regimes = len(p.bin_easy), len(p.switching_rate)
     weight = np.diff(p.bin_cumulative, prepend=0.0)
-    fails = 1.0 - (p.bin_easy * p.success[1] + (1.0 - p.bin_easy) * p.success[0])
+    # What is left of the classifier; the scores are shown as before.
+    easy = p.bin_mean + p.drift[0] * (p.bin_easy - p.bin_mean)
+    if p.queue_limit[0] < UNLIMITED:
+        return exact_pickup.chain(problem, easy, weight)
+    staff, service, abandonment = int(p.staff[0, 0]), 1.0 / (p.handling[0, 0] * p.effort[0, 0]), 1.0 / p.patience[0]
+    bins, regimes = len(p.bin_easy), len(p.switching_rate)
+    fails = 1.0 - (easy * p.success[1] + (1.0 - easy) * p.success[0])
     total = p.arrival_rate.max() + staff * service + max(size - staff, 0) * abandonment + p.switching_rate.max()
 
     r, n, e = (axis.ravel() for axis in np.indices((regimes, size + 1, bins + 1)))
@@ -105,7 +113,14 @@ def _check(problem: Problem) -> None:
         "binormal scores": len(p.bin_easy) == 0,
         "handling that is not exponential, or differs with difficulty": p.handling_sigma[0] > 0 or np.ptp(p.handling[0]) > 0,
         "automation with latency": p.latency > 0,
-        "a queue limit": p.queue_limit[0] < UNLIMITED,
+        "failures that nobody notices": p.unnoticed > 0 and p.queue_limit[0] == UNLIMITED,
+        "outages": p.outage[0] < np.inf,
+        "a classifier that goes on drifting": p.drift[0] < 1 and p.drift[2] > 0,
+        "handling that takes longer after a bounce": p.bounce_effort != 1,
+        "pickup decisions without a queue_limit": p.pickup and p.queue_limit[0] == UNLIMITED,
+        "places_shown other than the queue_limit": p.pickup and p.queue_limit[0] not in (UNLIMITED, p.places_shown),
+        "time that forwarding takes": p.pickup and p.forward_minutes > 0,
+        "regimes and a queue limit": len(p.switching_rate) > 1 and p.queue_limit[0] < UNLIMITED,
         "a fraction of a person": p.staff[0, 0] % 1 > 0,
         "a hidden regime": len(p.switching_rate) > 1 and not p.regime_observed,
     }

@@ -210,11 +210,11 @@ def _bounce_team(given: Any, names: list[str], teams: list[str], effort: np.ndar
     return np.array(found)
 
 
-def _outage(given: Mapping[str, Any] | None) -> np.ndarray:
+def _outage(given: Mapping[str, Any]) -> np.ndarray:
     """Mean minutes between outages and of an outage."""
-    if given is None:
-        return np.array([math.inf, 0.0])
     keys = ("every_minutes", "last_minutes")
+    if given["every_minutes"] is None:
+        return np.array([math.inf, number(f"automation.outages.{keys[1]}", given[keys[1]], strict=True)])
     return np.array([number(f"automation.outages.{key}", given[key], strict=True) for key in keys])
 
 

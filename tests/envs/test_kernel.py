@@ -221,7 +221,7 @@ worlds = st.fixed_dictionaries(
             {"capacity": st.one_of(st.none(), st.integers(0, 5)), "latency_minutes": st.sampled_from([0.0, 0.5, 4.0])}
             | {"success_easy": st.floats(0, 1), "success_hard": st.floats(0, 1), "unnoticed_failures": st.floats(0, 1)}
             | {"bounce_handling_factor": st.floats(0.5, 2)}
-            | {"outages": st.sampled_from([None, {"every_minutes": 20, "last_minutes": 5}])}
+            | {"outages": st.sampled_from([{}, {"every_minutes": 20, "last_minutes": 5}])}
         ),
         "pickup_decisions": st.booleans(),
         "forward_minutes": st.sampled_from([0.0, 0.5]),
