@@ -39,6 +39,7 @@ class EvaluateConfig:
     """pointsman-evaluate."""
 
     run: str = MISSING  # a run folder as pointsman-train prints it, or latest
+    frozen: str | None = None  # another run folder, whose policies are set beside those of this run, as they are
     episodes: int = 100
     seed: int = 0
     assumptions: bool = True  # once more with each assumption of the problem changed

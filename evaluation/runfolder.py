@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pointsman import envs
 from pointsman.agents import policy
 from pointsman.errors import PointsmanError
 
@@ -34,15 +35,15 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: str) -> "RunFolder":
-        """A run that exists; `latest` is the one finished last below logs/runs."""
+    def open(cls, path: str, key: str = "run") -> "RunFolder":
+        """A run that exists; `latest` is the one finished last below logs/runs. Errors name the configuration's `key`."""
         if path == "latest":
             found = sorted(RUNS.glob("**/policy/policy.json"), key=lambda file: file.stat().st_mtime)
             if not found:
-                raise PointsmanError(f"run=latest: no run below {RUNS} is finished yet; train one with pointsman-train")
+                raise PointsmanError(f"{key}=latest: no run below {RUNS} is finished yet; train one with pointsman-train")
             return cls(found[-1].parents[1])
         if not Path(path).is_dir():
-            raise PointsmanError(f"run={path}: no such folder; pointsman-train prints the one that it writes")
+            raise PointsmanError(f"{key}={path}: no such folder; pointsman-train prints the one that it writes")
         return cls(path)
 
     def config(self) -> Any:
@@ -74,6 +75,14 @@ class RunFolder:
         """All that the run has to compare: tuned rules, the learned policy under its name, and the optimum if known."""
         found = self.rules() | {learned: policy.load(self.path / "policy")}
         return found | ({"optimum": policy.load(self.path / "optimum")} if (self.path / "optimum").is_dir() else {})
+
+    def frozen(self, problem: envs.Problem) -> dict[str, Any]:
+        """The same policies as they are, under frozen/<name>, for another problem with the same observations and actions."""
+        config = self.config()
+        own = envs.build(envs.complete(config.env))
+        if own.layout != problem.layout:
+            raise PointsmanError(f"frozen={self.path}: {own.id} there has other observations or actions than {problem.id}")
+        return {f"frozen/{name}": found for name, found in self.policies(str(config.agent.name)).items()}
 
     def optimal_cost(self) -> float | None:
         """Optimal cost per unit of time, if the problem has a known one."""

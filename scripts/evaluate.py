@@ -23,6 +23,8 @@ def evaluate(config: Any) -> None:
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
     policies, best = run.policies(learned), run.optimal_cost()
+    if config.frozen:
+        policies |= RunFolder.open(config.frozen, "frozen").frozen(problem)
     with bar() as progress:
         task = progress.add_task("evaluating", total=1.0, note="")
         show = lambda share: progress.update(task, completed=share)  # noqa: E731

@@ -135,6 +135,44 @@ def test_state_frequencies_seen_by_arrivals_agree():
         assert found.low <= frequency[n] / frequency.sum() <= found.high, n
 
 
+def test_what_drift_costs():
+    """Half of the discrimination lost: optimum 5.369; a static threshold of before +29 %, the old optimal policy +10 %."""
+    before, after = (
+        envs.build(envs.configure("dispatch/mini", arrival_rate=3.6, **{"score.drift.remains": r})) for r in (1, 0.5)
+    )
+    old, new = envs.chain(before, 200), envs.chain(after, 200)
+    best, policy = exact.solve(new).average_cost, exact.solve(old).policy
+
+    def cost(found, chain):
+        return exact.evaluate(chain, tabulate(found, chain)).average_cost
+
+    rule = envs.rules(before)["threshold"]
+    cuts = [rule(before, threshold=cut) for cut in [1.5, *(BINS - 0.01)]]
+    static = min(cuts, key=lambda found: cost(found, old))
+    assert best == pytest.approx(5.369, abs=5e-4)
+    assert cost(static, new) / best - 1 == pytest.approx(0.29, abs=0.02)
+    assert cost(policy, new) / best - 1 == pytest.approx(0.10, abs=0.015)
+
+
+def test_drifted_scores_keep_what_they_show_and_lose_what_they_say():
+    """Half-way through the drift a quarter of the discrimination is gone; the mean share of easy requests stays."""
+    drift = {"score.drift.remains": 0.5, "score.drift.from_minute": 100, "score.drift.until_minute": 300}
+    env = pointsman.make("dispatch/mini", 4000, horizon_minutes=1e9, copy=False, **drift)
+    env.reset(seed=0)
+    easy, score, clock = [], [], []
+    for _ in range(1200):
+        request = env.state.request
+        easy.append(request.easy.copy()), score.append(request.score.copy()), clock.append(env.state.clock.copy())
+        env.step(np.zeros(4000, int))
+    easy, score, clock = (np.concatenate(part) for part in (easy, score, clock))
+    bins, weight = np.array(TRUTH["instance"]["score_bins_easy_probability"]), TRUTH["instance"]["score_bins_weight"]
+    mean = float(bins @ weight)
+    for remains, low, high in ((1.0, 0, 100), (0.75, 190, 210), (0.5, 300, 1e9)):
+        for p in bins:
+            met = easy[(score == p) & (clock > low) & (clock <= high)]
+            assert met.mean() == pytest.approx(mean + remains * (p - mean), abs=4 * 0.5 / np.sqrt(len(met)))
+
+
 def test_problems_without_a_chain_say_why():
     with pytest.raises(PointsmanError, match="binormal scores"):
         pointsman.solve("dispatch/mini", score={"auc": 0.8, "bins_easy_probability": None, "bins_weight": None})

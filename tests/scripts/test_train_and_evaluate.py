@@ -1,13 +1,20 @@
 """The console scripts end to end: a run, its curves, its evaluation, an interrupt, and errors of one line."""
 
 import json
+import shutil
 import signal
 import time
 
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import pointsman
+from pointsman import envs
+from pointsman.errors import PointsmanError
+from pointsman.evaluation.runfolder import RunFolder
 
 RULES = {"all_people", "all_automation", "threshold", "queue_threshold", "index"}
 
@@ -58,6 +65,28 @@ def test_evaluation_writes_scores_and_summary(trained, start):
     assert {name: found["cost_rate"] for name, found in summary["policies"].items()} == pytest.approx(rates.to_dict())
     assert "Headroom" in done.stdout
     assert "the best tuned rule" in done.stdout
+
+
+def test_frozen_policies_are_set_beside_those_of_a_changed_world(trained, start):
+    """What drift costs: the policies of before meet the scores of a classifier that has lost half of its discrimination."""
+    folder, before = trained
+    drifted = folder / "drifted"
+    shutil.copytree(before, drifted, ignore=shutil.ignore_patterns("evaluation"))
+    config = OmegaConf.load(drifted / "config.yaml")
+    config.env.score.drift = {"remains": 0.5, "from_minute": 0.0, "until_minute": 0.0}
+    OmegaConf.save(config, drifted / "config.yaml")
+    done = start(folder, "evaluate", "run=drifted", f"frozen={before}", "episodes=4")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((drifted / "evaluation" / "summary.json").read_text())
+    exact = {name: found["exact_cost_rate"] for name, found in summary["policies"].items()}
+    for name in RULES | {"ppo", "optimum"}:
+        assert exact[f"frozen/{name}"] == exact[name]
+    assert exact["frozen/optimum"] > pointsman.solve("dispatch/mini", **{"score.drift.remains": 0.5}).average_cost
+    assert summary["best_rule"] in RULES
+    with pytest.raises(PointsmanError, match="^frozen=nowhere: no such folder"):
+        RunFolder.open("nowhere", "frozen")
+    with pytest.raises(PointsmanError, match="has other observations or actions than dispatch/surge"):
+        RunFolder.open(str(before), "frozen").frozen(envs.build(envs.configure("dispatch/surge")))
 
 
 def test_interrupt_says_how_to_go_on_and_resuming_completes(tmp_path, start, begin):
