@@ -122,6 +122,7 @@ def scenarios(
 
     The trace of the held-out period is written to `trace_csv`. All scenarios draw from the same counters.
     """
+    assert fitted.presence is not None
     pause, held, base = fitted.presence.pause, heldout.of(table), fitted.config
     span = {"horizon_minutes": heldout.minutes, "start_minute": heldout.start_minute, "warmup_minutes": 0.0}
     trace(table, heldout, pause).to_csv(trace_csv, index=False)

@@ -8,7 +8,9 @@ import pandas as pd
 
 from pointsman.envs.dispatch.calibrate import ENOUGH, Fit
 from pointsman.envs.dispatch.log import Log, summary
+from pointsman.envs.dispatch.score import ScoreFit
 from pointsman.envs.dispatch.staffing import Period
+from pointsman.envs.dispatch.uncertainty import intervals
 from pointsman.evaluation.heldout import DEFINITIONS, JUDGED, conclusions, errors
 
 OBSERVED, FORECAST, REPLAY = "#1f2933", "#2a78b5", "#d9822b"
@@ -29,16 +31,65 @@ def write(folder: Path, name: str, log: Log, fitted: Fit, training: Period, held
         lines += ["The model serves first come first served, which gives every class nearly the same wait;"]
         lines += ["what the people do otherwise (skills, priorities) is not in it.", ""]
         lines += ["## By hour of the day", "", *detail_table(found, "hour"), ""]
+    own = intervals(log.table, training, fitted.score.auc if fitted.score else None)
+    own.to_csv(folder / "intervals.csv", index=False)
+    lines += ["## Fitted, with 95 % intervals", "", *interval_table(own), "", "Arrivals by hour: intervals.csv.", ""]
+    if fitted.score is not None:
+        lines += score_lines(fitted.score)
+        score_figure(fitted.score, folder / "score.png")
+    if fitted.presence is None:
+        return _finish(folder, [*lines, *[f"- {note}" for note in fitted.notes]])
     lines += ["## The presence rule's tolerance, chosen in-sample", ""]
     lines += ["| tolerance, s | pause after a request, s | error of mean wait | error of abandonment |", "|---|---|---|---|"]
     for row in fitted.trials.itertuples():
         mark = " (chosen)" if abs(row.tolerance_seconds - 60 * fitted.tolerance) < 1e-6 else ""
         cells = f"{row.tolerance_seconds:.0f}{mark} | {row.pause_seconds:.1f}"
         lines.append(f"| {cells} | {100 * row.wait_error:+.1f} % | {100 * row.abandonment_error:+.1f} % |")
-    lines += ["", *[f"- {note}" for note in fitted.notes]]
+    return _finish(folder, [*lines, "", *[f"- {note}" for note in fitted.notes]])
+
+
+def _finish(folder: Path, lines: list[str]) -> Path:
     path = folder / "report.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def interval_table(found: pd.DataFrame) -> list[str]:
+    """The intervals as markdown, without those of single hours."""
+    lines = ["| parameter | of | estimate | 95 % interval |", "|---|---|---|---|"]
+    for row in found[~found["of"].str.startswith("hour ")].itertuples():
+        lines.append(f"| {row.parameter} | {row.of} | {row.estimate:.4g} | [{row.low:.4g}, {row.high:.4g}] |")
+    return lines
+
+
+def score_lines(score: ScoreFit) -> list[str]:
+    """What the score is worth, bin by bin."""
+    a = score.auc
+    lines = ["## The score", "", f"Area under the ROC curve {a.estimate:.3f} [{a.low:.3f}, {a.high:.3f}], Brier score"]
+    lines += [f"{score.brier:.3f}, both cross-fitted; {100 * score.labelled:.0f} % of the requests have a label.", ""]
+    lines += ["| bin | requests | mean score | labels | solved, observed | 95 % interval | in the config |", "|" + "---|" * 7]
+    for k, row in enumerate(score.bins.itertuples(), 1):
+        share = f"{row.solved / row.labelled:.3f}" if row.labelled else "-"
+        cells = f"{100 * row.weight:.1f} % | {row.score:.3f} | {row.labelled} | {share} | [{row.low:.3f}, {row.high:.3f}]"
+        lines.append(f"| {k} | {cells} | {row.probability:.3f} |")
+    return [*lines, "", "![calibration of the score](score.png)", ""]
+
+
+def score_figure(score: ScoreFit, path: Path) -> None:
+    """Reliability of the score: observed share against mean score, by bin; the size of a point is the bin's weight."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(5.2, 4.8), layout="constrained")
+    axis, bins = picture.subplots(), score.bins[score.bins["labelled"] > 0]
+    observed = bins["solved"] / bins["labelled"]
+    axis.plot([0, 1], [0, 1], color="#9aa5b1", linewidth=1, zorder=1)
+    reach = [observed - bins["low"], bins["high"] - observed]
+    axis.errorbar(bins["score"], observed, np.maximum(reach, 0), fmt="none", ecolor=FORECAST, capsize=3, zorder=2)
+    axis.scatter(bins["score"], observed, s=600 * bins["weight"] + 10, color=FORECAST, zorder=3)
+    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean score of the bin (cross-fitted)", ylabel="share solved, 95 % interval")
+    axis.set_title(f"Score: area under the ROC curve {score.auc.estimate:.3f}", fontsize=11)
+    axis.spines[["top", "right"]].set_visible(False)
+    picture.savefig(path, dpi=130)
 
 
 def unit(found: pd.DataFrame) -> tuple[str, float]:

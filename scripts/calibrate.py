@@ -29,9 +29,11 @@ def calibrate(config: Any) -> None:
     out.print(f"{len(log.table)} requests for people; {summary(log)}", markup=False)
     with Console(stderr=True).status("fitting") as status:
         show = lambda stage: status.update(f"simulating: {stage}")  # noqa: E731
-        fitted = fit(log.table, training, mapping.env, weeks=config.weeks, seed=config.seed, progress=show)
+        fitted = fit(
+            log.table, training, mapping.env, weeks=config.weeks, seed=config.seed, progress=show, score_bins=mapping.score.bins
+        )
         found = None
-        if held is not None:
+        if held is not None and fitted.presence is not None:
             classes = list(fitted.config["classes"])
             table, notes = heldout.as_fitted(log.table, classes)
             fitted.notes.extend(notes)
@@ -42,6 +44,13 @@ def calibrate(config: Any) -> None:
     path = folder / "env.yaml"
     path.write_text(to_yaml(fitted.config | {"provenance": text}), encoding="utf-8")
     report = heldout_report.write(folder, fitted.config["id"], log, fitted, training, held, found)
+    if fitted.score is not None:
+        area = fitted.score.auc
+        out.print(
+            f"score: area under the ROC curve {area.estimate:.3f} [{area.low:.3f}, {area.high:.3f}], cross-fitted", markup=False
+        )
+    if held is not None and found is None:
+        out.print("nothing is predicted: the log has no waits to compare with", markup=False)
     if found is not None:
         table = Table(title=f"everyone to people, {held}; 95 % prediction intervals, errors")
         for column in ("", f"mean wait, {heldout_report.unit(found)[0]}", "of the answered", "abandonment"):

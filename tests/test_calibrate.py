@@ -21,6 +21,7 @@ from pointsman.evaluation import heldout
 
 ROOT = Path(__file__).parents[1]
 CALLS = ROOT.parent / "shared" / "data" / "call_centre" / "calls_1999_02.tsv.gz"
+INCIDENTS = CALLS.parents[1] / "incidents" / "incident_event_log.csv.gz"
 TEMPLATE = {"id": "dispatch/test", "score": {"auc": 0.8}, "horizon_minutes": 10080, "queue_size": 300}
 MAPPING = """
 arrival: {columns: [arrived]}
@@ -207,7 +208,9 @@ def test_midnight_and_durations(folder):
         (("column: wait", "column: wiat"), "'wiat'; did you mean wait"),
         (("server:", "servers:"), "servers"),
         (("unit: minute", "unit: fortnight"), "handling.unit 'fortnight'"),
-        (("wait: {column: wait}", "wait: {}"), "wait"),
+        (("outcome: {column: end, ", "outcome: {"), "outcome.column"),
+        (("env:", "score: {features: [who]}\nenv:"), "score needs both features and solved"),
+        (("env:", "score: {features: [whom], solved: {end: [done]}}\nenv:"), "'whom'; did you mean who"),
         (("{column: wait}", "{column: ["), "mapping"),
     ],
 )
@@ -254,6 +257,20 @@ def test_shipped_call_centre_is_what_its_log_gives(refitted):
     del again["provenance"], shipped["provenance"]
     assert json.dumps(again) == json.dumps(shipped)
     assert pointsman.make("dispatch/call_centre").problem.config["assumptions"]
+
+
+@pytest.mark.data
+def test_shipped_incidents_are_what_their_log_gives():
+    mapping = log.load_mapping("incidents")
+    table = log.read(INCIDENTS, mapping).table
+    training, _ = staffing.periods(table["arrival"], None, "2016-05-30", None)
+    found = calibrate.fit(table, training, mapping.env, score_bins=mapping.score.bins)
+    shipped = envs.configure("dispatch/incidents")
+    for key in ("hourly_arrival_rates", "classes", "score", "teams", "automation"):
+        assert found.config[key] == shipped[key], key
+    assert "cannot be identified" in shipped["provenance"]
+    assert found.score is not None
+    assert f"{found.score.auc.estimate:.3f}" in shipped["provenance"]
 
 
 @pytest.mark.data

@@ -14,6 +14,7 @@ from pointsman.envs.core import BatchEnv
 from pointsman.envs.dispatch.env import build
 from pointsman.envs.dispatch.log import Log
 from pointsman.envs.dispatch.params import WEEK_HOURS
+from pointsman.envs.dispatch.score import ScoreFit, fit_score
 from pointsman.envs.dispatch.staffing import Period, Presence, minutes_since, presence, staffing
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
@@ -24,13 +25,18 @@ ENOUGH = 30
 TOLERANCES = tuple(seconds / 60 for seconds in (15, 30, 60, 90, 120, 180))
 """Candidates for the presence rule, in minutes; a finer grid would be decided by the noise of the simulation."""
 HEADER = """\
-# Written by pointsman-calibrate. Fitted to the log: hourly_arrival_rates, classes (except target_minutes), teams.
-# From the mapping, assumptions all: target_minutes, automation, score, prices and the rest.
+# Written by pointsman-calibrate; provenance says what was fitted. The rest is from the mapping, assumptions all.
 defaults: [dispatch/schema@_here_, _self_]
 """
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 FAMILIES = ("arrived", "answered", "abandoned", "waiting_minutes", "answer_wait_minutes")
 """Ledger families that `simulate` counts, in the order of their third axis."""
+
+
+NOT_TOLD = (
+    "the log has neither waits nor handling times, only when requests came and were closed: handling, patience and staffing"
+    " cannot be identified (the time to resolution mixes work, waiting and pauses) and are assumed"
+)
 
 
 class Handling(NamedTuple):
@@ -44,10 +50,11 @@ class Fit(NamedTuple):
     """A fitted config, and how the presence rule's tolerance was chosen (errors are relative, in-sample)."""
 
     config: dict[str, Any]
-    tolerance: float
-    presence: Presence
+    tolerance: float  # NaN where the log does not tell who was there
+    presence: Presence | None
     trials: pd.DataFrame  # tolerance_seconds, pause_seconds, wait_error, abandonment_error
     notes: list[str]
+    score: ScoreFit | None = None
 
 
 def fit(
@@ -58,8 +65,11 @@ def fit(
     weeks: int = 200,
     seed: int = 0,
     progress: Callable[[str], None] = lambda stage: None,
+    score_bins: int = 8,
 ) -> Fit:
     """Fit the requests of a period (canonical table of log.read); `template` holds what the log cannot tell.
+
+    A log without waits, handling times or servers tells arrivals and classes only, and the score if it has labels.
 
     The tolerance of the presence rule is the one whose config, simulated for `weeks` weeks with everyone to people and
     Poisson arrivals, comes closest to the period's own mean wait and abandonment (sum of squared relative errors).
@@ -67,11 +77,21 @@ def fit(
     training = period.of(table)
     if period.minutes < 7 * 1440 or training.empty:
         raise PointsmanError(f"the fit needs a week of requests at least; {period} has {len(training)} requests")
+    rates, names = arrival_rates(training, period), ["tolerance_seconds", "pause_seconds", "wait_error", "abandonment_error"]
+    scored = None
+    if "solved" in training:
+        progress("score")
+        scored = fit_score(training, score_bins, seed)
+        template = dict(template) | {"score": {**template.get("score", {}), **scored.config, "auc": None}}
+    if training["wait_minutes"].isna().all() and training["handling_minutes"].isna().all():
+        config = configuration(template, training, rates, None, None, None, 0.0)
+        return Fit(config, np.nan, None, pd.DataFrame(columns=names), [NOT_TOLD, *(scored.notes if scored else [])], scored)
     if training["server"].isna().all():
         raise PointsmanError(f"no request of {period} names its server, so staffing cannot be told")
     wanted = np.array([training["wait_minutes"].mean(), (training["outcome"] == "abandoned").mean()])
     handling, patience, notes = handling_by_class(training), patience_by_class(training), notes_on(training)
-    rates, best, trials = arrival_rates(training, period), None, []
+    notes += scored.notes if scored else []
+    best, trials = None, []
     for tolerance in tolerances:
         progress(f"presence rule, tolerance {60 * tolerance:.0f} s")
         found = presence(training, period, tolerance)
@@ -82,33 +102,34 @@ def fit(
         if best is None or (error**2).sum() < best[0]:
             best = ((error**2).sum(), tolerance, found, config)
     assert best is not None
-    names = ["tolerance_seconds", "pause_seconds", "wait_error", "abandonment_error"]
-    return Fit(best[3], best[1], best[2], pd.DataFrame(trials, columns=names), notes)
+    return Fit(best[3], best[1], best[2], pd.DataFrame(trials, columns=names), notes, scored)
 
 
 def configuration(
-    template: Mapping[str, Any], table: pd.DataFrame, rates: F, handling: Mapping[str, Handling],
-    patience: Mapping[str, float | None], staff: F, pause: float,
+    template: Mapping[str, Any], table: pd.DataFrame, rates: F, handling: Mapping[str, Handling] | None,
+    patience: Mapping[str, float | None] | None, staff: F | None, pause: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """A complete plain config; fitted numbers have four significant digits, so that what is written is what was tried."""
+    """A complete plain config; fitted numbers have four significant digits, so that what is written is what was tried.
+
+    What is None comes from the template: `teams`, and for all classes handling_minutes, handling_cv, patience_minutes.
+    """
     rest = deepcopy(dict(template))
     target = rest.pop("target_minutes", 1.0)
-    share = table["class"].value_counts(normalize=True)
-    classes = {}
-    for name in share.index:
-        occupied = with_pause(handling[name], pause)
-        classes[name] = {
-            "share": round_to(share[name]),
-            "handling_minutes": round_to(occupied.mean),
-            "handling_cv": round_to(occupied.cv),
-            "patience_minutes": None if patience[name] is None else round_to(patience[name]),
-            "target_minutes": target,
-        }
-    fitted = {
-        "hourly_arrival_rates": [round_to(rate) for rate in rates],
-        "classes": classes,
-        "teams": {"people": {"staff": [round_to(people) for people in staff]}},
+    assumed: dict[str, Any] = {
+        key: rest.pop(key) for key in ("handling_minutes", "handling_cv", "patience_minutes") if key in rest
     }
+    share = table["class"].value_counts(normalize=True)
+    classes: dict[str, dict[str, Any]] = {}
+    for name in share.index:
+        told: dict[str, Any] = dict(assumed)
+        if handling is not None and patience is not None:
+            occupied, own = with_pause(handling[name], pause), patience[name]
+            told |= {"handling_minutes": round_to(occupied.mean), "handling_cv": round_to(occupied.cv)}
+            told |= {"patience_minutes": None if own is None else round_to(own)}
+        classes[name] = {"share": round_to(share[name]), **told, "target_minutes": target}
+    fitted: dict[str, Any] = {"hourly_arrival_rates": [round_to(rate) for rate in rates], "classes": classes}
+    if staff is not None:
+        fitted["teams"] = {"people": {"staff": [round_to(people) for people in staff]}}
     return complete(rest | fitted)
 
 
@@ -211,18 +232,28 @@ def simulate(problem: Problem, episodes: int, seed: int, progress: Callable[[flo
 
 def provenance(given: str, command: str, fit_period: Period, found: Fit, log: Log) -> str:
     """Where a config's numbers come from, in a paragraph."""
-    trial = found.trials.iloc[(found.trials["tolerance_seconds"] - 60 * found.tolerance).abs().argmin()]
+    what = ["hourly_arrival_rates", "shares of classes"]
     parts = [
         given,
         f"Fitted by `{command}` to the {len(fit_period.of(log.table))} requests for people that arrived from"
         f" {fit_period.start:%Y-%m-%d} up to {fit_period.end:%Y-%m-%d} (excluded); the log has {log.rows} rows, of which"
         f" {log.bad_rows} are bad and {log.excluded} never reached the people.",
-        f"Staffing: a person is away in a gap in which requests waited for more than {60 * found.tolerance:.0f} s in all."
-        f" That tolerance was chosen in-sample: the simulated mean wait is off by {100 * trial['wait_error']:+.0f} %,"
-        f" abandonment by {100 * trial['abandonment_error']:+.0f} %. Handling includes a pause of"
-        f" {60 * found.presence.pause:.1f} s after each request.",
-        *[f"{note[0].upper()}{note[1:]}." for note in found.notes],
     ]
+    if found.presence is not None:
+        what += ["handling", "patience", "teams"]
+        trial = found.trials.iloc[(found.trials["tolerance_seconds"] - 60 * found.tolerance).abs().argmin()]
+        parts.append(
+            f"Staffing: a person is away in a gap in which requests waited for more than {60 * found.tolerance:.0f} s in all."
+            f" That tolerance was chosen in-sample: the simulated mean wait is off by {100 * trial['wait_error']:+.0f} %,"
+            f" abandonment by {100 * trial['abandonment_error']:+.0f} %. Handling includes a pause of"
+            f" {60 * found.presence.pause:.1f} s after each request."
+        )
+    if found.score is not None:
+        what.append("score")
+        area = found.score.auc
+        parts.append(f"Score: area under the ROC curve {area.estimate:.3f} [{area.low:.3f}, {area.high:.3f}], cross-fitted.")
+    parts.append(f"Fitted are {', '.join(what)}; all the rest is assumed.")
+    parts += [f"{note[0].upper()}{note[1:]}." for note in found.notes]
     return " ".join(part.strip() for part in parts if part)
 
 
@@ -232,11 +263,14 @@ def to_yaml(config: dict[str, Any]) -> str:
     default = complete({"id": config["id"]})
     given = {key: value for key, value in config.items() if key == "id" or value != default[key]}
 
-    def shown(value: Any, indent: str, free: bool = False) -> Any:
+    def shown(value: Any, indent: str, usual: Any = None, free: bool = False) -> Any:
         if isinstance(value, Mapping):
             # Under training and the like a null is a choice; elsewhere it is the default.
-            kept = {key: part for key, part in value.items() if free or not indent or part is not None}
-            return {key: shown(part, indent + "  ", free or key == "training") for key, part in kept.items()}
+            usual = usual if isinstance(usual, Mapping) else {}
+            kept = {
+                k: part for k, part in value.items() if free or not indent or not (part is None or usual.get(k, free) == part)
+            }
+            return {key: shown(part, indent + "  ", usual.get(key), free or key == "training") for key, part in kept.items()}
         if isinstance(value, list) and len(value) == WEEK_HOURS:
             days = [", ".join(f"{part:g}" for part in value[day : day + 24]) for day in range(0, WEEK_HOURS, 24)]
             rows = [f"{indent}  {text},  # {name}\n" for text, name in zip(days, DAYS, strict=True)]
@@ -244,7 +278,7 @@ def to_yaml(config: dict[str, Any]) -> str:
             return f"@{len(lists) - 1}@"
         return value
 
-    text = yaml.safe_dump(shown(given, ""), sort_keys=False, width=118, allow_unicode=True, default_flow_style=None)
+    text = yaml.safe_dump(shown(given, "", default), sort_keys=False, width=118, allow_unicode=True, default_flow_style=None)
     for mark, rows in lists.items():
         text = text.replace(f"'{mark}'", rows)
     return HEADER + text

@@ -14,6 +14,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from pointsman.envs.dispatch.score import FEATURE
 from pointsman.errors import PointsmanError, unknown
 
 UNITS = {"second": 1 / 60, "minute": 1.0, "hour": 60.0}
@@ -39,9 +40,9 @@ class ArrivalColumns:
 
 @dataclass
 class DurationColumn:
-    """A column of times."""
+    """A column of times; a log may lack it."""
 
-    column: str = MISSING
+    column: str | None = None
     unit: str = "second"
     unknown: list[str] = field(default_factory=lambda: [""])  # what stands for "not known"
 
@@ -65,6 +66,24 @@ class NameColumn:
 
 
 @dataclass
+class ServerColumn:
+    """A column of who handled the request; a log may lack it."""
+
+    column: str | None = None
+    none: list[str] = field(default_factory=lambda: [""])
+
+
+@dataclass
+class ScoreColumns:
+    """What the score is fitted to: features known at arrival, and the requests that automation or first contact solves."""
+
+    features: list[str] = field(default_factory=list)
+    solved: dict[str, list[str]] = field(default_factory=dict)  # values by column, all of which must hold
+    unlabelled: dict[str, list[str]] = field(default_factory=dict)  # values by column, any of which says: nobody knows
+    bins: int = 8
+
+
+@dataclass
 class LogMapping:
     """What the columns of a log mean, and what the log cannot tell."""
 
@@ -73,7 +92,11 @@ class LogMapping:
     wait: DurationColumn = field(default_factory=DurationColumn)
     handling: DurationColumn = field(default_factory=DurationColumn)
     outcome: OutcomeColumn = field(default_factory=OutcomeColumn)
-    server: NameColumn = field(default_factory=NameColumn)
+    server: ServerColumn = field(default_factory=ServerColumn)
+    score: ScoreColumns = field(default_factory=ScoreColumns)
+    case: str | None = (
+        None  # column that names a request which has several rows: features as of the first, the rest as of the last
+    )
     separator: str | None = None  # null: a tab in .tsv and .tsv.gz, a comma elsewhere
     id: list[str] = field(default_factory=list)  # columns that together name a row; a second row of that name is bad
     non_negative: list[str] = field(default_factory=list)  # further columns that must be numbers of at least 0
@@ -86,7 +109,8 @@ class Log(NamedTuple):
     """A log as read.
 
     table: one row per request for people, by arrival: line, arrival, class, wait_minutes, handling_minutes (NaN: unknown),
-        outcome (see OUTCOMES), server (missing: nobody known).
+        outcome (see OUTCOMES), server (missing: nobody known); where a score is asked for solved (1, 0, NaN: unlabelled)
+        and feature:<column> of each feature (numbers if all are).
     violations: line, column, value, why; a bad row has one or more and is not in the table.
     rows: rows of the file; `excluded` of them are well-formed and never reached the people.
     """
@@ -121,6 +145,10 @@ def load_mapping(name: str) -> LogMapping:
         key = getattr(error, "full_key", None)
         reason = str(error).splitlines()[0] if not isinstance(error, YAMLError) else " ".join(str(error).split())
         raise PointsmanError(f"mapping {name}: {f'{key}: ' if key else ''}{reason}") from None
+    if bool(given.score.features) != bool(given.score.solved):
+        raise PointsmanError(f"mapping {name}: score needs both features and solved, or neither")
+    if given.score.bins < 2:
+        raise PointsmanError(f"mapping {name}: score.bins must be at least 2, got {given.score.bins}")
     for key in ("wait", "handling"):
         if getattr(given, key).unit not in UNITS:
             raise unknown(f"mapping {name}: {key}.unit", getattr(given, key).unit, UNITS)
@@ -133,18 +161,26 @@ def read(path: str | Path, mapping: LogMapping, max_bad_share: float = 0.01, rep
     Raises PointsmanError if a column is missing, the file is empty, or more than `max_bad_share` of its rows are bad.
     """
     raw, lines, found = _rows(Path(path), mapping)
+    score = mapping.score
     columns = [*mapping.arrival.columns, *mapping.id, *mapping.non_negative, *mapping.reached_people]
     parts = (mapping.request_class, mapping.wait, mapping.handling, mapping.outcome, mapping.server)
-    columns += [part.column for part in parts]
+    columns += [part.column for part in parts if part.column is not None]
+    columns += [*score.features, *score.solved, *score.unlabelled, *([mapping.case] if mapping.case else [])]
     columns += [name for name in (mapping.arrival.date, mapping.arrival.not_before) if name is not None]
     for column in columns:
         if column not in raw:
             raise unknown(f"column in {path}:", column, raw.columns)
+    events = len(raw)
+    if mapping.case:
+        first = raw.groupby(mapping.case, sort=False)[score.features].transform("first")
+        raw[[f"{FEATURE}{name}" for name in score.features]] = first
+        last = (~raw.duplicated(mapping.case, keep="last")).to_numpy()
+        raw, lines = raw[last].reset_index(drop=True), lines[last]
     table = _table(raw, lines, mapping, found)
     violations = pd.DataFrame(found, columns=["line", "column", "value", "why"]).sort_values("line", kind="stable")
     if report is not None:
         violations.to_csv(report, index=False)
-    rows = len(raw) + sum(column == "" for _, column, _, _ in found)
+    rows = events + sum(column == "" for _, column, _, _ in found)
     good = table[~table["line"].isin(violations["line"])]
     kept = good[good["request"]].drop(columns="request").sort_values("arrival", kind="stable", ignore_index=True)
     log = Log(kept, violations.reset_index(drop=True), rows, len(good) - len(kept))
@@ -205,7 +241,9 @@ def _table(raw: pd.DataFrame, lines: np.ndarray, mapping: LogMapping, found: lis
     def flag(bad: Any, column: str, why: str) -> None:
         found.extend((int(lines[k]), column, str(raw[column].iloc[k]), why) for k in np.flatnonzero(np.asarray(bad)))
 
-    def duration(column: str, unit: str, unknown_values: list[str], required: bool) -> pd.Series:
+    def duration(column: str | None, unit: str, unknown_values: list[str], required: bool) -> pd.Series:
+        if column is None:
+            return pd.Series(np.nan, index=raw.index)
         silent = raw[column].isin(unknown_values)
         values = pd.to_numeric(raw[column].mask(silent), errors="coerce").astype(float)
         flag((values.isna() & (required | ~silent)) | np.isinf(values), column, "is not a number")
@@ -246,7 +284,8 @@ def _table(raw: pd.DataFrame, lines: np.ndarray, mapping: LogMapping, found: lis
     flag(raw[mapping.request_class.column].isin(mapping.request_class.none), mapping.request_class.column, "names no class")
     handling = duration(mapping.handling.column, mapping.handling.unit, mapping.handling.unknown, False)
     filled = ~raw[mapping.reached_people].isin(a.absent)
-    return pd.DataFrame(
+    who = mapping.server.column
+    table = pd.DataFrame(
         {
             "line": lines,
             "arrival": arrival,
@@ -254,7 +293,23 @@ def _table(raw: pd.DataFrame, lines: np.ndarray, mapping: LogMapping, found: lis
             "wait_minutes": duration(mapping.wait.column, mapping.wait.unit, [], True),
             "handling_minutes": handling.mask(outcome == "abandoned"),  # whoever has left is not handled
             "outcome": outcome,
-            "server": raw[mapping.server.column].mask(raw[mapping.server.column].isin(mapping.server.none)),
+            "server": pd.Series(pd.NA, index=raw.index) if who is None else raw[who].mask(raw[who].isin(mapping.server.none)),
             "request": filled.any(axis=1) | (outcome == "answered") | (not mapping.reached_people),
         }
     )
+    return pd.concat([table, _score_columns(raw, mapping.score)], axis=1)
+
+
+def _score_columns(raw: pd.DataFrame, score: ScoreColumns) -> pd.DataFrame:
+    """What the score is fitted to; no columns where none is asked for."""
+    found = pd.DataFrame(index=raw.index)
+    if not score.features:
+        return found
+    solved = np.logical_and.reduce([raw[name].isin(values) for name, values in score.solved.items()])
+    silent = np.logical_or.reduce([np.zeros(len(raw), bool), *(raw[name].isin(v) for name, v in score.unlabelled.items())])
+    found["solved"] = np.where(silent, np.nan, solved.astype(float))
+    for name in score.features:
+        text = raw[FEATURE + name] if FEATURE + name in raw else raw[name]
+        numbers = pd.to_numeric(text, errors="coerce")
+        found[FEATURE + name] = numbers if np.isfinite(numbers).all() else text
+    return found
