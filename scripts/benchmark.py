@@ -20,17 +20,21 @@ BLOCKS, STEPS = 15, 200
 
 
 def step_speed(name: str, num_envs: int, copy: bool) -> list[float]:
-    """Steps/s of BatchEnv.step alone, per block, under a static threshold whose own time is not counted."""
-    env = pointsman.make(name, num_envs, copy=copy, illegal="fallback")
+    """Steps/s of BatchEnv.step alone, per block, in processor time, which others on the machine do not share.
+
+    The policy is a static threshold; the time that it takes is not counted.
+    """
+    env = pointsman.make(name, num_envs, copy=copy)
     env.reset(seed=0)
+    rule = envs.rules(env.problem)["threshold"](env.problem, threshold=0.5)
     speeds = []
     for block in range(BLOCKS + 2):
         spent = 0.0
         for _ in range(STEPS):
-            actions = (env.out.observation[:, 0] < 0.5).astype(np.int64)
-            begun = time.perf_counter()
+            actions = rule.act(env.out.observation, env.out.mask, env.action_uniforms())
+            begun = time.thread_time()
             env.step(actions)
-            spent += time.perf_counter() - begun
+            spent += time.thread_time() - begun
         if block >= 2:
             speeds.append(num_envs * STEPS / spent)
     return speeds
@@ -90,6 +94,7 @@ def main() -> None:
         ("  the same, 4,096 environments", lambda: step_speed("dispatch/mini", 4096, False)),
         ("BatchEnv.step, dispatch/surge, 1,024 environments", lambda: step_speed("dispatch/surge", 1024, False)),
         ("BatchEnv.step, dispatch/call_centre, 1,024 environments", lambda: step_speed("dispatch/call_centre", 1024, False)),
+        ("BatchEnv.step, dispatch/service_desk, 1,024 environments", lambda: step_speed("dispatch/service_desk", 1024, False)),
         ("gymnasium Env.step, dispatch/mini", single_speed),
         ("PPO on dispatch/mini, decisions, default config", lambda: training_speed(PPO(total_steps=400_000), "dispatch/mini")),
         (

@@ -259,6 +259,7 @@ def test_shipped_call_centre_is_what_its_log_gives(refitted):
     assert pointsman.make("dispatch/call_centre").problem.config["assumptions"]
 
 
+@pytest.mark.long
 @pytest.mark.data
 def test_shipped_incidents_are_what_their_log_gives():
     mapping = log.load_mapping("incidents")

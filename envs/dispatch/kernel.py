@@ -244,7 +244,7 @@ def draw(params, state, record, i):
         deviate = normal(-log(noise[SCORE, i]), noise[SCORE + 1, i])
         # The classifier weighs what it sees as before, whatever is left of the separation.
         evidence = params.separation * (deviate + (easy - 0.5) * sharp * params.separation)
-        odds = params.overconfidence * (math.log(share / (1.0 - share)) + evidence)
+        odds = params.overconfidence * (params.easy_odds[kind] + evidence)
         request.score[i] = 1.0 / (1.0 + math.exp(-odds))
     request.easy[i] = easy
     sigma = params.handling_sigma[kind]

@@ -231,7 +231,7 @@ def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         weight = numbers("score.bins_weight", config["bins_weight"], len(easy))
         return {
             "bin_score": easy, "bin_easy": easy, "bin_cumulative": cumulative("score.bins_weight", weight),
-            "easy_share": np.full(len(names), 0.5), "separation": 0.0, "overconfidence": 1.0,
+            "easy_share": np.full(len(names), 0.5), "easy_odds": np.zeros(len(names)), "separation": 0.0, "overconfidence": 1.0,
             "bin_mean": float(easy @ weight / weight.sum()), "drift": drifts,
         }  # fmt: skip
     auc = number("score.auc", auc, low=0.5)
@@ -245,6 +245,7 @@ def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     return {
         "bin_score": np.zeros(0), "bin_easy": np.zeros(0), "bin_cumulative": np.zeros(0),
         "easy_share": np.array([float(shares[name]) for name in names]),
+        "easy_odds": np.array([math.log(shares[name] / (1.0 - shares[name])) for name in names]),
         # Two normals of equal variance, d apart, have the area Phi(d / sqrt 2) under the ROC curve.
         "separation": math.sqrt(2.0) * float(norm.ppf(auc)),
         "overconfidence": number("score.overconfidence", config["overconfidence"]),

@@ -20,6 +20,7 @@ class Params(NamedTuple):
     bin_easy: F  # [B] probability of easy; empty: binormal scores
     bin_cumulative: F  # [B]
     easy_share: F  # [K] binormal: share of easy requests
+    easy_odds: F  # [K] logarithm of its odds
     separation: float  # binormal: distance of the means in standard deviations
     overconfidence: float  # factor on the log-odds of the binormal score; 1 is calibrated
     handling: F  # [K, 2] by class and easy (0 hard, 1 easy): mean (exponential) or median (lognormal)
