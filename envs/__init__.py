@@ -87,8 +87,8 @@ def _module(family: str, part: str) -> Any:
     return import_module(f"pointsman.envs.{family}.{part}")
 
 
-def _single(preset: str, family: str, illegal: str = "raise", render_mode: None = None, **overrides: Any) -> SingleEnv:
-    return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal)
+def _single(preset: str, family: str, illegal: str = "raise", render_mode: str | None = None, **overrides: Any) -> SingleEnv:
+    return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal, render_mode)
 
 
 def _batch(preset: str, family: str, num_envs: int = 1, render_mode: None = None, **options: Any) -> BatchEnv:

@@ -88,7 +88,7 @@ class BatchEnv(VectorEnv):
             raise PointsmanError(f"illegal must be 'raise' or 'fallback', got {illegal!r}")
         self.problem, self.num_envs, self.illegal, self.autoreset, self.copy = problem, num_envs, illegal, autoreset, copy
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
-        self.metadata = {"autoreset_mode": mode, "render_modes": []}
+        self.metadata = {"autoreset_mode": mode, "render_modes": render_modes(problem)}
         self.ledger = Ledger([*problem.columns, ILLEGAL])
         self.set_prices(problem.prices)
         self.single_observation_space, self.single_action_space = problem.spaces
@@ -204,6 +204,18 @@ class BatchEnv(VectorEnv):
             return f"action {action} in {where} does not exist; legal now: {legal}"
         return f"action {action} ({names[action]}) in {where} is masked in this state; legal now: {legal}"
 
+    def render(self) -> tuple[NDArray[np.uint8], ...]:
+        """A picture of every row."""
+        return tuple(self.picture(i) for i in range(self.num_envs))
+
+    def picture(self, row: int) -> NDArray[np.uint8]:
+        """One row as uint8 [height, width, 3]."""
+        if self.problem.render is None:
+            raise PointsmanError(f"{self.problem.id} has no picture")
+        if not self._seeded:
+            raise PointsmanError("call reset() before render()")
+        return self.problem.render(self.problem, self.state, row)
+
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, bool[N, A], part after part; the name is sb3-contrib's."""
         return self._given(self.out.mask)
@@ -245,9 +257,14 @@ class BatchEnv(VectorEnv):
 class SingleEnv(gymnasium.Env):
     """The N = 1 face of a problem: gymnasium's Env over the same kernel, in the stream of environment 0."""
 
-    def __init__(self, problem: Problem, illegal: str = "raise"):
+    def __init__(self, problem: Problem, illegal: str = "raise", render_mode: str | None = None):
         self.batch = BatchEnv(problem, 1, illegal, autoreset=False)
-        self.metadata = {"render_modes": []}
+        self.metadata = {"render_modes": render_modes(problem), "render_fps": 4}
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise PointsmanError(
+                f"render_mode of {problem.id} must be one of {self.metadata['render_modes']}, got {render_mode!r}"
+            )
+        self.render_mode = render_mode
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
 
@@ -264,9 +281,18 @@ class SingleEnv(gymnasium.Env):
         observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
         return row_of(observation, 0), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
 
+    def render(self) -> Any:
+        """The picture uint8 [height, width, 3] with render_mode="rgb_array", else None."""
+        return None if self.render_mode is None else self.batch.picture(0)
+
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, bool[A]."""
         return self.batch.action_masks()[0]
+
+
+def render_modes(problem: Problem) -> list[str]:
+    """What gymnasium may be asked to render."""
+    return [] if problem.render is None else ["rgb_array"]
 
 
 def row_of(observation: Any, i: int) -> Any:

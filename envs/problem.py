@@ -70,6 +70,8 @@ class Problem:
     candidates: tuple[Field, ...] = ()
     """Entries of one candidate, the first being `present`; action m of the first `window` actions chooses candidate m."""
     window: int = 0
+    render: Callable[["Problem", Any, int], NDArray[np.uint8]] | None = None
+    """Picture [height, width, 3] of a row of a state, if the problem has one."""
 
     @property
     def layout(self) -> "Layout":

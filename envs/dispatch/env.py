@@ -6,6 +6,7 @@ from typing import Any
 from pointsman.envs.dispatch import kernel
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.dispatch.params import params_from
+from pointsman.envs.dispatch.render import render
 from pointsman.envs.ledger import Kpi, Percentile, Ratio
 from pointsman.envs.problem import Field, Problem
 
@@ -51,6 +52,7 @@ def build(config: Mapping[str, Any]) -> Problem:
         time_unit="minute",
         horizon=params.horizon,
         warmup=config["warmup_minutes"],
+        render=render,
     )
 
 
