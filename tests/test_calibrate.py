@@ -289,3 +289,20 @@ def test_heldout_week_meets_the_bar_as_reported(refitted):
     assert printed.splitlines()[-1] == f"report: {path / 'report.md'}"
     # Waits by class are not reproduced, and the report says so.
     assert "By class (30 arrivals or more), the mean wait observed is outside the forecast's interval in 4 of 5" in report
+
+
+@pytest.mark.data
+def test_shipped_cascade_has_the_job_sizes_of_its_traces():
+    """A slot is held for 0.2 ms per token of context and 30 ms per token generated; a tenth of the traffic."""
+    shipped, rates = envs.configure("dispatch/llm_cascade"), {}
+    for name, file in (("conversation", "conv"), ("code", "code")):
+        path = CALLS.parents[1] / "llm_requests" / f"AzureLLMInferenceTrace_{file}.csv.gz"
+        table = pd.read_csv(path, parse_dates=["TIMESTAMP"])
+        minutes = (2e-4 * table["ContextTokens"] + 0.03 * table["GeneratedTokens"]) / 60
+        own = shipped["classes"][name]
+        assert own["handling_minutes"] == pytest.approx(minutes.mean(), rel=1e-3)
+        assert own["handling_cv"] == pytest.approx(minutes.std() / minutes.mean(), rel=1e-3)
+        rates[name] = len(table) / ((table["TIMESTAMP"].max() - table["TIMESTAMP"].min()) / pd.Timedelta(minutes=1)) / 10
+    assert shipped["arrival_rate"] == pytest.approx(sum(rates.values()), rel=1e-3)
+    for name, rate in rates.items():
+        assert shipped["classes"][name]["share"] == pytest.approx(rate / sum(rates.values()), rel=2e-3)
