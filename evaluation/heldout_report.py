@@ -72,22 +72,27 @@ def score_lines(score: ScoreFit) -> list[str]:
         share = f"{row.solved / row.labelled:.3f}" if row.labelled else "-"
         cells = f"{100 * row.weight:.1f} % | {row.score:.3f} | {row.labelled} | {share} | [{row.low:.3f}, {row.high:.3f}]"
         lines.append(f"| {k} | {cells} | {row.probability:.3f} |")
-    return [*lines, "", "![calibration of the score](score.png)", ""]
+    return [*lines, "", "![ROC curve and calibration of the score](score.png)", ""]
 
 
 def score_figure(score: ScoreFit, path: Path) -> None:
-    """Reliability of the score: observed share against mean score, by bin; the size of a point is the bin's weight."""
+    """The ROC curve, and reliability: observed share against mean score, by bin, the size of a point being its weight."""
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(5.2, 4.8), layout="constrained")
-    axis, bins = picture.subplots(), score.bins[score.bins["labelled"] > 0]
+    picture = Figure(figsize=(10, 4.8), layout="constrained")
+    (curve, axis), bins = picture.subplots(1, 2), score.bins[score.bins["labelled"] > 0]
+    curve.plot([0, 1], [0, 1], color="#9aa5b1", linewidth=1)
+    curve.plot(*score.roc, color=FORECAST, linewidth=1.8)
+    curve.set(xlim=(0, 1), ylim=(0, 1), xlabel="share of the others that score as high", ylabel="share of the solvable that do")
+    curve.set_title(f"ROC curve: area {score.auc.estimate:.3f} [{score.auc.low:.3f}, {score.auc.high:.3f}]", fontsize=11)
+    curve.spines[["top", "right"]].set_visible(False)
     observed = bins["solved"] / bins["labelled"]
     axis.plot([0, 1], [0, 1], color="#9aa5b1", linewidth=1, zorder=1)
     reach = [observed - bins["low"], bins["high"] - observed]
     axis.errorbar(bins["score"], observed, np.maximum(reach, 0), fmt="none", ecolor=FORECAST, capsize=3, zorder=2)
     axis.scatter(bins["score"], observed, s=600 * bins["weight"] + 10, color=FORECAST, zorder=3)
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean score of the bin (cross-fitted)", ylabel="share solved, 95 % interval")
-    axis.set_title(f"Score: area under the ROC curve {score.auc.estimate:.3f}", fontsize=11)
+    axis.set_title(f"Calibration: Brier score {score.brier:.3f}", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
     picture.savefig(path, dpi=130)
 

@@ -63,6 +63,8 @@ class Index(Dispatch):
     def __init__(self, problem: Problem, **values: Any):
         super().__init__(problem, **values)
         self._prices, self._p = Prices.of(problem), problem.params
+        self._handling = _mean_handling(self._p)
+        self._work = _mean_work(self._p, self._handling)
         self.marginal = marginal_costs(problem)
         """D [J, R, H, people, n]; may be replaced, say by that of an exact solution."""
 
@@ -91,17 +93,16 @@ class Index(Dispatch):
         p, d, rows = self._p, self._marginals(observation), np.arange(len(observation))
         teams = d.shape[1]
         kind, score = self.kind(observation), self.column(observation, "score").astype(np.float64)
-        base = _mean_handling(p)
-        hard, easy = base[kind].T
+        hard, easy = self._handling[kind].T
         mine = (hard * (1.0 - score) + easy * score)[:, None] * np.where(np.isfinite(p.effort), p.effort, 0.0)[:, kind].T
-        size = mine / _mean_work(p, base)
+        size = mine / self._work
         cost = np.full((len(rows), mask.shape[1]), np.inf)
         cost[:, 0] = self._failure(score, (d * size)[rows, p.bounce_team[kind]])
         cost[:, 1 : 1 + teams] = self._prices.entry + d * size
         if p.pickup:
             # Nobody has the request yet: who forwards it is free after the time that this takes.
             own = self.at_teams(observation, "pickup").argmax(1)
-            kept, passing = (d * size)[rows, own], (d / _mean_work(p, base))[rows, own] * p.forward_minutes
+            kept, passing = (d * size)[rows, own], (d / self._work)[rows, own] * p.forward_minutes
             cost[:, 1 + teams] = kept
             cost[:, 2 + teams] = self._prices.forward + passing + self._failure(1.0, (d * size)[rows, p.bounce_team[kind]])
         return np.where(mask, cost, np.inf).argmin(1)

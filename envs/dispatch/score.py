@@ -35,6 +35,7 @@ class ScoreFit(NamedTuple):
     """What was fitted: the classifier's area and Brier score, its bins, and what remains unknown."""
 
     auc: Area
+    roc: tuple[F, F]  # false and true positive rates
     brier: float
     bins: pd.DataFrame  # weight, score, labelled, solved, probability, low, high
     labelled: float  # share of the requests
@@ -52,6 +53,7 @@ class ScoreFit(NamedTuple):
 
 def fit_score(table: pd.DataFrame, bins: int = 8, seed: int = 0) -> ScoreFit:
     """Fit to a log's table (columns `solved`: 1, 0 or NaN, and those that begin with FEATURE)."""
+    from sklearn.metrics import roc_curve
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from threadpoolctl import threadpool_limits
 
@@ -70,7 +72,8 @@ def fit_score(table: pd.DataFrame, bins: int = 8, seed: int = 0) -> ScoreFit:
     unknown, share = 1.0 - known.mean(), solved.mean() * known.mean()
     notes = _notes(found, known, share)
     brier = float(np.mean((score[known] - solved) ** 2))
-    return ScoreFit(auc_interval(score[known], solved), brier, found, float(known.mean()), (share, share + unknown), notes)
+    roc = roc_curve(solved, score[known])[:2]
+    return ScoreFit(auc_interval(score[known], solved), roc, brier, found, float(known.mean()), (share, share + unknown), notes)
 
 
 def _model(features: pd.DataFrame) -> Any:
