@@ -180,11 +180,7 @@ class BatchEnv(VectorEnv):
 
     def _seen(self, flat: NDArray[np.float32]) -> Any:
         """A flat observation as the observation space has it."""
-        flat, context = self._given(flat), len(self.layout.context)
-        if not self.layout.window:
-            return flat
-        shape = (self.num_envs, self.layout.window, len(self.layout.candidates))
-        return {"context": flat[:, :context], "candidates": flat[:, context:].reshape(shape)}
+        return self.layout.shaped(self._given(flat))
 
     def _info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """`elapsed` and `ledger` of the transition just made, and the mask of the observation it goes with."""

@@ -1,7 +1,7 @@
 """What a configured problem is: its kernel, its names and ranges, and the layout that policies must know."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -72,6 +72,17 @@ class Problem:
     window: int = 0
 
     @property
+    def fields(self) -> tuple[Field, ...]:
+        """Entries of the flat observation: of the context, then candidate by candidate."""
+        each = [replace(f, name=f"{f.name} of candidate {m}") for m in range(self.window) for f in self.candidates]
+        return (*self.observation, *each)
+
+    def named(self, action: NDArray[np.int64]) -> str:
+        """An action [K] in words, part by part."""
+        first = np.concatenate([[0], np.cumsum(self.layout.parts)])[:-1]
+        return ", ".join(self.actions[place] for place in first + action)
+
+    @property
     def layout(self) -> "Layout":
         """What a policy must know of the spaces."""
         context, candidates = (tuple(field.name for field in fields) for fields in (self.observation, self.candidates))
@@ -119,6 +130,13 @@ class Layout(NamedTuple):
             context, candidates = observation["context"], observation["candidates"]
             observation = np.concatenate([context, candidates.reshape(len(context), -1)], 1)
         return np.asarray(observation, np.float32)
+
+    def shaped(self, flat: NDArray[Any]) -> Any:
+        """A flat observation [N, width] as the observation space has it: what `flat` undoes."""
+        if not self.window:
+            return flat
+        context, shape = len(self.context), (len(flat), self.window, len(self.candidates))
+        return {"context": flat[:, :context], "candidates": flat[:, context:].reshape(shape)}
 
     def check(self, observation: NDArray[Any]) -> None:
         """An error that names the row and the entry of a flat observation that is not a finite number."""

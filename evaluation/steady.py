@@ -26,8 +26,8 @@ def mser(series: Floats, batch: int = 5) -> int:
 
 def batch_means(cost: Floats, elapsed: Floats, batches: int = 20, level: float = 0.95) -> Interval:
     """Long-run cost rate of one run's decisions [T], warm-up deleted; batches as long as this are nearly independent."""
-    parts = [np.add.reduceat(x, np.linspace(0, len(x), batches, endpoint=False).astype(int)) for x in (cost, elapsed)]
-    return rate(*parts, level)
+    begins = np.linspace(0, len(cost), batches, endpoint=False).astype(int)
+    return rate(np.add.reduceat(cost, begins), np.add.reduceat(elapsed, begins), level)
 
 
 def regenerative(cost: Floats, elapsed: Floats, renewal: NDArray[np.bool_], level: float = 0.95) -> Interval:
@@ -39,8 +39,8 @@ def regenerative(cost: Floats, elapsed: Floats, renewal: NDArray[np.bool_], leve
     begins = np.flatnonzero(renewal)
     if len(begins) < 3:
         return Interval(np.nan, -np.inf, np.inf)
-    parts = [np.add.reduceat(x[: begins[-1]], begins[:-1]) for x in (cost, elapsed)]
-    return rate(*parts, level)
+    last = begins[-1]
+    return rate(np.add.reduceat(cost[:last], begins[:-1]), np.add.reduceat(elapsed[:last], begins[:-1]), level)
 
 
 def growth(windows: Floats, level: float = 0.95) -> Interval:
