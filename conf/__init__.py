@@ -41,11 +41,25 @@ class EvaluateConfig:
     run: str = MISSING  # a run folder as pointsman-train prints it, or latest
     episodes: int = 100
     seed: int = 0
+    until: float | None = None  # more episodes until the main difference is known to +- this share of the cost
     assumptions: bool = True  # once more with each assumption of the problem changed
+    stress: Any = None  # a pack of conf/stress: once more under each of its stresses
+    report: bool = True  # report.html with figures, action maps and the distilled tree
+
+
+@dataclass
+class GateConfig:
+    """pointsman-gate."""
+
+    run: str = MISSING  # a run folder as pointsman-train prints it, or latest
+    limits: str | None = None  # shipped ones by name, or the path of a yaml; null: those of the problem's family
+    episodes: int = 200
+    seed: int = 0
 
 
 _store = ConfigStore.instance()
 _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
+_store.store("gate_schema", GateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")

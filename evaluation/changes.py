@@ -43,7 +43,7 @@ def _apply(config: Mapping[str, Any], pattern: str, before: dict[str, Any], chan
         if name != operation and name not in OPERATIONS[operation]:
             raise unknown(f"part of {pattern}: {operation},", name, sorted(OPERATIONS[operation]) or [operation])
     for name in {operation, *change} - {"weights", "whole", "flip", "fill"}:
-        if isinstance(change[name], bool) or not isinstance(change[name], int | float) and change[name] != "mean":
+        if isinstance(change[name], bool) or (not isinstance(change[name], int | float) and change[name] != "mean"):
             raise PointsmanError(f"{pattern}.{name} must be a number, got {change[name]!r}")
     filled = {key: change.get("fill") if value is None else value for key, value in before.items()}
     present = {key: value for key, value in filled.items() if value is not None}

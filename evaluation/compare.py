@@ -66,6 +66,10 @@ class Comparison:
         """Ledger rows [E, C] of a policy; of its seeds one after the other."""
         return np.concatenate([one.ledger for one in self.rollouts[name]])
 
+    def course(self, name: str) -> NDArray[np.float64]:
+        """Cost of a policy in the windows of every episode [E, W], warm-up included."""
+        return np.concatenate([one.course for one in self.rollouts[name]])
+
     def scores(self) -> pd.DataFrame:
         """One row per policy, training seed (where there are several) and episode: cost, elapsed time and all ledger columns."""
         parts = []
@@ -237,6 +241,12 @@ class Comparison:
         folder.mkdir(parents=True, exist_ok=True)
         self.scores().to_csv(folder / "scores.csv", index=False)
         (folder / "summary.json").write_text(json.dumps(self.summary(), indent=1, allow_nan=False) + "\n")
+
+
+def require_episodes(episodes: Any) -> None:
+    """An error unless there are enough episodes for an interval."""
+    if not isinstance(episodes, int) or episodes < 2:
+        raise PointsmanError(f"episodes must be an integer of at least 2, got {episodes}")
 
 
 def run_all(

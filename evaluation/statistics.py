@@ -46,6 +46,25 @@ def independent_difference(
     return Interval(float(estimate), float(estimate - half), float(estimate + half))
 
 
+def difference_of(statistic: Callable[[Floats], Floats], ours: Floats, theirs: Floats, level: float = 0.95) -> Interval:
+    """Paired difference of a smooth statistic of ledger totals, such as a KPI: rows [E, C] of the same episodes; jackknife.
+
+    NaN where the statistic is not defined on the totals of either.
+    """
+    n = len(ours)
+
+    def shares(rows: Floats) -> tuple[Floats, Floats]:
+        total = rows.sum(0)
+        whole = statistic(total)
+        return whole, (n - 1) * (whole - statistic(total - rows))
+
+    (one, influence), (other, other_influence) = shares(ours), shares(theirs)
+    if np.isnan(one - other):
+        return Interval(np.nan, np.nan, np.nan)
+    # Without its only event an episode leaves nothing to divide by: that it mattered is all that is known.
+    return _around(float(one - other), np.nan_to_num(influence - other_influence), level)
+
+
 def hierarchical_bootstrap(over: Floats, under: Floats, rng: np.random.Generator, level: float = 0.95) -> Interval:
     """Ratio of totals of two tables [S, E] (or [E]), resampling seeds and episodes (Owen 2007, the pigeonhole bootstrap).
 
