@@ -69,6 +69,19 @@ class RunLog(Log):
         self._bar.update(self._task, total=total, completed=steps, note=note)
 
 
+def write_report(folder: Path, pictures: Path, rules: list[str]) -> None:
+    """The figures of an evaluation (every PNG of the folder `pictures`) and the distilled rules, as a run of their own."""
+    from matplotlib.image import imread
+    from torch.utils.tensorboard import SummaryWriter
+
+    for old in folder.glob("events.out.*"):
+        old.unlink()  # of an earlier evaluation
+    with SummaryWriter(str(folder)) as writer:
+        for file in sorted(pictures.glob("*.png")):
+            writer.add_image(f"evaluation/{file.stem}", imread(file), dataformats="HWC")
+        writer.add_text("evaluation/rules", "\n".join(f"1. {rule}" for rule in rules))
+
+
 def curves(env: Any, ledger: Any, elapsed: float) -> dict[str, float]:
     """Reward rate and KPIs of ledger totals [C] over a time."""
     kpis = {f"kpi/{name}": float(kpi(env.ledger, ledger)) for name, kpi in env.problem.kpis.items()}

@@ -71,7 +71,7 @@ def _towards(config: Mapping[str, Any], key: str, value: Any, change: Mapping[st
 
 def _flip(values: list[float]) -> list[float]:
     """Values by reversed rank; of equal ones the last counts as the smallest, so that a falling list is turned round."""
-    order = np.lexsort((-np.arange(len(values)), values))
+    order = sorted(range(len(values)), key=lambda k: (values[k], -k))
     found = np.empty(len(values))
     found[order] = np.sort(values)[::-1]
     return [float(value) for value in found]

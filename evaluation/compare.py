@@ -14,8 +14,11 @@ from pointsman import envs
 from pointsman.agents import exact
 from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.rollout import EVALUATION, Rollout, rollout
-from pointsman.evaluation.statistics import Interval, gap_closed, paired_difference, rate, verdict
+from pointsman.evaluation.rollout import EVALUATION, Rollout, join, rollout
+from pointsman.evaluation.statistics import Interval, episodes_needed, gap_closed, rate, sequential, verdict
+
+MOST, CHUNK = 100_000, 1_000
+"""Episodes that `run_until` runs in all, and side by side."""
 
 
 class Link(NamedTuple):
@@ -37,6 +40,7 @@ class Comparison:
         rules: names of the rules among them.
         optimum: exact optimal cost per unit of time, if known; its policy is the one called "optimum".
         exact: exact long-run cost of the policies that the chain can tell.
+        pilot: how many episodes decided how many there are (`run_until`); null: the number was fixed before.
     """
 
     def __init__(
@@ -47,10 +51,11 @@ class Comparison:
         rules: list[str],
         optimum: float | None = None,
         exact: dict[str, float] | None = None,
+        pilot: int | None = None,
     ):
         self.problem, self.learned, self.rules = problem, learned, rules
         self.rollouts = {name: found if isinstance(found, list) else [found] for name, found in rollouts.items()}
-        self.optimum, self.exact = optimum, exact or {}
+        self.optimum, self.exact, self.pilot = optimum, exact or {}, pilot
         self.env = envs.BatchEnv(problem)
         each = {name: np.stack([one.ledger @ self.env.prices for one in found]) for name, found in self.rollouts.items()}
         self.cost = {name: cost if len(cost) > 1 else cost[0] for name, cost in each.items()}
@@ -99,12 +104,18 @@ class Comparison:
 
     def difference(self, name: str, baseline: str) -> Interval:
         """Paired difference of cost rates, name - baseline."""
-        return paired_difference(self.cost[name], self.cost[baseline], self.elapsed)
+        return self._paired(name, baseline, self.elapsed)
 
     def relative(self, name: str, baseline: str) -> Interval:
         """The same as a share of the baseline's cost, or of its size where it is a gain."""
         base = self.cost[baseline]
-        return rate(self.cost[name] - base, base if base.mean() > 0 else -base)
+        return self._paired(name, baseline, base if base.mean() > 0 else -base)
+
+    def _paired(self, name: str, baseline: str, under: NDArray[np.float64]) -> Interval:
+        difference = self.cost[name] - self.cost[baseline]
+        if self.pilot and {name, baseline} == {self.learned, self.best_rule}:
+            return sequential(difference, under, self.pilot)
+        return rate(difference, under)
 
     def chain(self) -> list[Link]:
         """The headroom from the worst rule over the best one and the learned policy to the optimum, if that is known."""
@@ -250,17 +261,45 @@ def require_episodes(episodes: Any) -> None:
 
 
 def run_all(
-    problem: envs.Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None]
+    problem: envs.Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None], first: int = 0
 ) -> dict[str, Rollout]:
-    """Every policy on the same episodes of the evaluation stream; progress is told the share of the work done."""
+    """Every policy on the same episodes of the evaluation stream, from `first` on; progress is told the share that is done."""
     found = {}
     for k, (name, policy) in enumerate(policies.items()):
 
         def show(share: float, before: int = k) -> None:
             progress((before + share) / len(policies))
 
-        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, progress=show)
+        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, first=first, progress=show)
     return found
+
+
+def run_until(
+    problem: envs.Problem, policies: dict[str, Any], learned: str, rules: list[str], episodes: int, until: float | None,
+    seed: int, progress: Callable[[float], None],
+) -> tuple[dict[str, Rollout], int | None]:  # fmt: skip
+    """`run_all`, and with `until` more episodes until the learned policy's difference to the best rule is known that well.
+
+    Returns the rollouts and, if more were asked for, the number of episodes that decided so: `until` is half the width of
+    the 95 % interval as a share of the rule's cost.
+    """
+    found = run_all(problem, policies, episodes, seed, progress)
+    if until is None:
+        return found, None
+    if not 0 < until < np.inf:
+        raise PointsmanError(f"until must be a positive share of the cost, such as 0.005, got {until}")
+    base = Comparison(problem, found, learned, rules).best_rule
+    while True:
+        cost = {name: found[name].ledger @ envs.BatchEnv(problem).prices for name in (learned, base)}
+        done = len(cost[base])
+        wanted = episodes_needed(cost[learned] - cost[base], np.abs(cost[base].mean()) * np.ones(done), episodes, until)
+        if wanted > MOST:
+            raise PointsmanError(f"until={until} would take {wanted:,} episodes, and at most {MOST:,} are run: ask for less")
+        if wanted <= done:
+            return found, episodes
+        progress(done / wanted)
+        more = run_all(problem, policies, min(wanted - done, CHUNK), seed, lambda share: None, done)
+        found = {name: join(found[name], more[name]) for name in found}
 
 
 def exact_costs(problem: envs.Problem, policies: dict[str, Any], most: int = 250_000) -> dict[str, float]:

@@ -154,6 +154,18 @@ def under_stress(
     return Comparison(stress.problem, run_all(stress.problem, seen, episodes, seed, progress), learned, rules)
 
 
+def under_all(
+    pack: list[Stress], policies: Mapping[str, Any], learned: str, rules: list[str], episodes: int, seed: int, progress: Any
+) -> dict[str, Comparison]:
+    """All policies under every stress, by its name."""
+    found, task = {}, progress.add_task("stress", total=len(pack), note="")
+    for stress in pack:
+        progress.update(task, note=stress.name)
+        found[stress.name] = under_stress(stress, policies, learned, rules, episodes, seed)
+        progress.advance(task)
+    return found
+
+
 def stress_rows(found: Mapping[str, Comparison], baseline: str) -> pd.DataFrame:
     """One row per stress and policy: cost rate, and paired difference to the baseline as a share of its cost."""
     rows = []
@@ -168,22 +180,20 @@ def stress_rows(found: Mapping[str, Comparison], baseline: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def stress_table(found: Mapping[str, Comparison], says: Mapping[str, str], baseline: str) -> Table:
+def stress_table(found: Mapping[str, Comparison], names: list[str], baseline: str) -> Table:
     """The matrix for reading: cost of the baseline, and how much more or less each policy costs there."""
-    names = next(iter(found.values())).ordered()
     shown = Table(title=f"Under stress, left as they are: cost beside that of {baseline}, paired", title_justify="left")
-    shown.add_column("stress")
+    shown.add_column("stress", no_wrap=True)
     shown.add_column(baseline, justify="right")
-    for name in names:
-        if name != baseline:
-            shown.add_column(name, justify="right")
+    others = [name for name in names if name != baseline]
+    for name in others:
+        shown.add_column(name, justify="right")
     for stress, under in found.items():
         cells = []
-        for name in names:
-            if name != baseline:
-                against = under.relative(name, baseline)
-                sure = "" if against.low <= 0 <= against.high else "*"
-                cells.append(f"{100 * against.estimate:+.1f} %{sure}")
-        shown.add_row(says.get(stress, stress), f"{under.rate(baseline).estimate:.4g}", *cells)
+        for name in others:
+            against = under.relative(name, baseline)
+            sure = "" if against.low <= 0 <= against.high else "*"
+            cells.append(f"{100 * against.estimate:+.1f} %{sure}")
+        shown.add_row(stress.replace("_", " "), f"{under.rate(baseline).estimate:.4g}", *cells)
     shown.caption, shown.caption_justify = "* told from chance at 95 %", "left"
     return shown
