@@ -48,6 +48,16 @@ class EvaluateConfig:
 
 
 @dataclass
+class CompareConfig:
+    """pointsman-compare."""
+
+    run: Any = MISSING  # a list of run folders, or patterns such as 'logs/runs/dispatch/*/*/*'
+    episodes: int = 100
+    seed: int = 0
+    output: str = "logs/compare"  # folder of report.html, scores.csv and the figures
+
+
+@dataclass
 class GateConfig:
     """pointsman-gate."""
 
@@ -60,6 +70,7 @@ class GateConfig:
 _store = ConfigStore.instance()
 _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
+_store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")

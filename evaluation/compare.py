@@ -124,6 +124,10 @@ class Comparison:
         links += [("optimum", "optimum")] if "optimum" in self.rollouts else []
         return [Link(role, name, self.rate(name), self.relative(name, self.best_rule)) for role, name in links]
 
+    def room(self) -> Interval | None:
+        """Cost of the optimum beside the best rule's, if it is known."""
+        return self.relative("optimum", self.best_rule) if "optimum" in self.rollouts else None
+
     def headroom(self) -> Interval | None:
         """Share of the gap between best rule and optimum that the learned policy closes; None without an optimum or a gap."""
         if "optimum" not in self.rollouts:
@@ -218,8 +222,7 @@ class Comparison:
             f"the difference of {percent:+.2f} % may be chance.",
         }
         lines = [said[verdict(found)]]
-        if "optimum" in self.rollouts:
-            room = self.relative("optimum", self.best_rule)
+        if (room := self.room()) is not None:
             share = -100 * room.estimate
             if gap is None or room.high >= 0:
                 lines.append(f"Headroom: {share:.2f} %, not told from none; a share of it closed would mean nothing.")

@@ -58,14 +58,14 @@ def costs(found: Any) -> Figure:
         left.plot(own[1:], [place, place], color=INK, lw=1.4)
         left.annotate(f"{own.estimate:.3f}", (own.high, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
         gap = [100 * value for value in found.relative(name, found.best_rule)]
+        # Policies far off would squeeze those that matter into one point: they are named at the edge.
+        if name not in (found.learned, "optimum") and abs(gap[0]) >= 15:
+            right.annotate(f"{gap[0]:+.0f} %  \u2192", (0.99, place), xycoords=("axes fraction", "data"), ha="right", va="center")
+            continue
+        widest = max(widest, *(abs(value) for value in gap))
         if name != found.best_rule:
             right.plot(gap[1:], [place, place], color=colour, lw=3, solid_capstyle="round")
         right.plot(gap[0], place, "o", color=colour, ms=7)
-        # Policies far off would squeeze those that matter into one point: they are named at the edge.
-        if name in (found.learned, "optimum") or abs(gap[0]) < 15:
-            widest = max(widest, *(abs(value) for value in gap))
-        else:
-            right.annotate(f"+{gap[0]:.0f} %  \u2192", (0.99, place), xycoords=("axes fraction", "data"), ha="right", va="center")
     left.set_yticks(range(len(names)), list(reversed(names)))
     left.set_xlabel(f"cost per {found.problem.time_unit}")
     left.set_xlim(right=left.get_xlim()[1] * 1.08)
@@ -137,14 +137,16 @@ def learning(bands: Mapping[str, Band], levels: Mapping[str, float], label: str)
     near = [value for value in levels.values() if value < 1.25 * settled.max()]
     low, high = min([*near, settled.min()]), max([*near, settled.max()])
     axes.set_ylim(low - 0.12 * (high - low), high + 0.25 * (high - low))
-    far = []
+    bottom, top = axes.get_ylim()
+    far, last = [], -1.0
     for name, value in sorted(levels.items(), key=lambda item: item[1]):
-        if value > axes.get_ylim()[1]:
+        if value > top:
             far.append(f"{name} {value:.3g}")
-        else:
-            axes.axhline(value, color=OPTIMUM if name == "optimum" else BEST, lw=1.1, ls="--")
-            axes.annotate(name, (1.0, value), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
-                          va="center", fontsize=9, color=OPTIMUM if name == "optimum" else BEST)  # fmt: skip
+            continue
+        colour = OPTIMUM if name == "optimum" else BEST
+        axes.axhline(value, color=colour, lw=1.1, ls="--")
+        last = max((value - bottom) / (top - bottom), last + 0.055)  # names keep a distance where lines do not
+        axes.annotate(name, (1.005, last), xycoords="axes fraction", va="center", fontsize=9, color=colour)
     if far:
         axes.annotate("above: " + ", ".join(far), (0.99, 0.98), xycoords="axes fraction", ha="right", va="top", color=RULE)
     axes.legend(frameon=False, loc="upper center")
@@ -165,7 +167,7 @@ def stress_matrix(found: Mapping[str, Any], says: Mapping[str, str], names: list
             one = under.relative(name, baseline)
             sure = not one.low <= 0 <= one.high
             axes.text(column, row, f"{100 * one.estimate:+.1f} %", ha="center", va="center",
-                      color=INK if sure else RULE, fontsize=9)  # fmt: skip
+                      color=("white" if abs(one.estimate) > 0.14 else INK) if sure else RULE, fontsize=9)  # fmt: skip
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(found)), [says.get(stress, stress) for stress in found])
     axes.xaxis.tick_top()

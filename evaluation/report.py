@@ -70,7 +70,7 @@ def write(
             plots.save(figure, (folder if one else folder / evidence.found.problem.id.replace("/", "_")) / f"{name}.png")
         parts += _problem(evidence, {name: plots.svg(figure) for name, figure in drawn.items()}, one)
     parts += ["<h2 id='provenance'>How this was obtained</h2>", _facts(facts)]
-    parts += ["<h3>Configuration</h3>", f"<pre>{escape(config)}</pre>"]
+    parts += [f"<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>"]
     text = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
     text += "<meta name='viewport' content='width=device-width'><link rel='icon' href='data:,'>"
     text += f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
