@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pointsman.cli import launch
+from pointsman.cli import launch, single_threaded
 
 
 def compare(config: Any) -> None:
@@ -22,6 +22,7 @@ def compare(config: Any) -> None:
     from pointsman.evaluation.provenance import provenance
     from pointsman.evaluation.runfolder import RunFolder
 
+    single_threaded()
     require_episodes(config.episodes)
     paths = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     if not paths:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pointsman.cli import launch, plain
+from pointsman.cli import launch, plain, single_threaded
 
 
 def evaluate(config: Any) -> None:
@@ -22,6 +22,7 @@ def evaluate(config: Any) -> None:
     from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
     from pointsman.evaluation.understand import understand
 
+    single_threaded()
     require_episodes(config.episodes)
     run = RunFolder.open(config.run)
     trained = run.config()

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from pointsman.cli import launch
+from pointsman.cli import launch, single_threaded
 
 
 def gate(config: Any) -> None:
@@ -16,6 +16,7 @@ def gate(config: Any) -> None:
     from pointsman.evaluation.compare import require_episodes
     from pointsman.evaluation.runfolder import RunFolder
 
+    single_threaded()
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
