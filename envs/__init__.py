@@ -68,11 +68,11 @@ def training(config: dict[str, Any]) -> Problem:
 
 def make(
     name: str, num_envs: int = 1, *, illegal: str = "raise", indices: Any = None, autoreset: bool = True,
-    copy: bool = True, **overrides: Any,
+    copy: bool = True, render_mode: str | None = None, **overrides: Any,
 ) -> BatchEnv:  # fmt: skip
     """A batch of `num_envs` environments of a preset; the other keywords change its configuration."""
     problem = build(configure(name, **overrides))
-    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy)
+    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy, render_mode)
 
 
 def rules(problem: Problem) -> dict[str, Any]:
@@ -89,11 +89,11 @@ def _module(family: str, part: str) -> Any:
     return import_module(f"pointsman.envs.{family}.{part}")
 
 
-def _single(preset: str, family: str, illegal: str = "raise", render_mode: None = None, **overrides: Any) -> SingleEnv:
-    return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal)
+def _single(preset: str, family: str, illegal: str = "raise", render_mode: str | None = None, **overrides: Any) -> SingleEnv:
+    return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal, render_mode)
 
 
-def _batch(preset: str, family: str, num_envs: int = 1, render_mode: None = None, **options: Any) -> BatchEnv:
+def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> BatchEnv:
     return make(f"{family}/{preset}", num_envs, **options)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.ledger import Kpi
+from pointsman.envs.picture import View
 from pointsman.errors import PointsmanError
 
 
@@ -70,6 +71,8 @@ class Problem:
     candidates: tuple[Field, ...] = ()
     """Entries of one candidate, the first being `present`; action m of the first `window` actions chooses candidate m."""
     window: int = 0
+    render: Callable[[View], NDArray[np.uint8]] | None = None
+    """Draws a decision, uint8[height, width, 3]; null: the general picture (picture.py)."""
 
     @property
     def fields(self) -> tuple[Field, ...]:
