@@ -45,9 +45,7 @@ def general(problem: "Problem", view: View) -> NDArray[np.uint8]:
     rows = max(len(names), len(problem.actions), 8, problem.window)
     figure = Figure((10.0, 1.2 + 0.26 * min(rows, 40)), dpi=80, layout="constrained")
     seen, middle, booked = figure.subplots(1, 3, width_ratios=[1.3, 1.0, 1.1])
-    figure.suptitle(
-        f"{problem.id}   time {view.clock:,.2f}   cost so far {view.cost:,.4g}", color=INK, ha="center"
-    )
+    figure.suptitle(f"{problem.id}   time {view.clock:,.2f}   cost so far {view.cost:,.4g}", color=INK, ha="center")
     _bars(seen, problem.observation, view.observation[:context])
     if problem.window:
         _candidates(middle, problem, view.observation[context:], view.mask)

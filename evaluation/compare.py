@@ -295,7 +295,9 @@ def run_until(
     while True:
         cost = {name: found[name].ledger @ envs.BatchEnv(problem).prices for name in (learned, base)}
         done = len(cost[base])
-        wanted = episodes_needed(cost[learned] - cost[base], np.abs(cost[base].mean()) * np.ones(done), episodes, until)
+        elapsed = found[base].elapsed
+        half_width = until * abs(cost[base].sum() / elapsed.sum())
+        wanted = episodes_needed(cost[learned] - cost[base], elapsed, episodes, half_width)
         if wanted > MOST:
             raise PointsmanError(f"until={until} would take {wanted:,} episodes, and at most {MOST:,} are run: ask for less")
         if wanted <= done:
