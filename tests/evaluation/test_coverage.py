@@ -8,7 +8,7 @@ import pytest
 
 import pointsman
 from pointsman import envs
-from pointsman.agents.exact import TablePolicy
+from pointsman.agents.table import TablePolicy
 from pointsman.evaluation.compare import exact_costs
 from pointsman.evaluation.rollout import rollout
 from pointsman.evaluation.statistics import (
@@ -22,7 +22,7 @@ from pointsman.evaluation.statistics import (
 
 REPETITIONS, MANY, FEW = 1000, 10_000, 1_500
 SEEDS = 12
-"""Policies that stand for training seeds: the optimum with a tenth of its decisions turned round, each its own tenth."""
+"""Policies that stand for training seeds: the optimum with decisions turned round where that costs least, each its own."""
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,15 @@ def world():
     """Costs per episode and the exact long-run costs of a rule, the optimum and the seeds; the time of the episodes."""
     problem = envs.build(envs.configure("dispatch/mini", horizon_minutes=120.0, warmup_minutes=60.0))
     best, rng = pointsman.solve_problem(problem).policy, np.random.default_rng(0)
-    policies = {"rule": envs.rules(problem)["threshold"](problem, threshold=0.4), "optimum": best}
+    rules = envs.rules(problem)
+    policies = {"rule": rules["threshold"](problem, threshold=0.4), "optimum": best}
+    policies["worse"] = rules["all_automation"](problem)
     for k in range(SEEDS):
-        turned = (rng.random(best.table.shape) < 0.1) & (best.table >= 0)
-        policies[f"seed{k}"] = TablePolicy(best.axes, np.where(turned, 1 - best.table, best.table))
+        turned = (rng.random(len(best.actions)) < 0.3) & (np.abs(best.keys[:, 0] - 0.375) < 0.2)
+        policies[f"seed{k}"] = TablePolicy(best.keys, np.where(turned, 1 - best.actions, best.actions))
     prices, cost = envs.BatchEnv(problem).prices, {}
     for name, policy in policies.items():
-        totals = rollout(policy, problem, FEW if name.startswith("seed") else MANY, 7)
+        totals = rollout(policy, problem, MANY if name in ("rule", "optimum") else FEW, 7)
         cost[name] = totals.ledger @ prices
         if name == "rule":
             elapsed = totals.elapsed
@@ -72,25 +74,26 @@ def test_paired_differences_cover_the_exact_one(world):
 
 
 def test_shares_of_the_gap_cover_the_exact_one(world):
-    """From the first seed, as if it were a rule, to the optimum: how much of it the rule closes."""
+    """From everyone to automation to the optimum: how much of it the threshold closes."""
     cost, exact, _ = world
     rng = np.random.default_rng(3)
 
     def share():
         e = rng.choice(FEW, 40, replace=False)
-        return gap_closed(cost["seed0"][e], cost["rule"][e], cost["optimum"][e], rng)
+        return gap_closed(cost["worse"][e], cost["rule"][e], cost["optimum"][e], rng)
 
-    truth = (exact["seed0"] - exact["rule"]) / (exact["seed0"] - exact["optimum"])
+    truth = (exact["worse"] - exact["rule"]) / (exact["worse"] - exact["optimum"])
     assert 0.93 <= coverage(share, truth) <= 0.97
 
 
-def test_hierarchical_intervals_cover_the_mean_over_all_seeds(world):
-    """Ten seeds drawn from all, 40 episodes each; the truth is the mean of the exact costs of all."""
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_hierarchical_intervals_cover_the_mean_over_all_seeds(world, seeds):
+    """So many seeds drawn from all, 40 episodes each; the truth is the mean of the exact costs of all."""
     cost, exact, elapsed = world
     rng, table = np.random.default_rng(4), np.stack([cost[f"seed{k}"] for k in range(SEEDS)])
 
     def difference():
-        s, e = rng.integers(0, SEEDS, 10), rng.choice(FEW, 40, replace=False)
+        s, e = rng.integers(0, SEEDS, seeds), rng.choice(FEW, 40, replace=False)
         return hierarchical_bootstrap(table[np.ix_(s, e)] - cost["optimum"][e], elapsed[e], rng)
 
     truth = np.mean([exact[f"seed{k}"] for k in range(SEEDS)]) - exact["optimum"]
@@ -98,7 +101,7 @@ def test_hierarchical_intervals_cover_the_mean_over_all_seeds(world):
 
 
 def test_episodes_alone_do_not_cover_the_mean_over_all_seeds(world):
-    """Why the seeds are resampled: one seed's interval over episodes misses the mean over seeds nearly always."""
+    """Why the seeds are resampled: one seed's interval over episodes mostly misses the mean over seeds."""
     cost, exact, elapsed = world
     rng = np.random.default_rng(5)
 
@@ -107,7 +110,7 @@ def test_episodes_alone_do_not_cover_the_mean_over_all_seeds(world):
         return paired_difference(cost[f"seed{s}"][e], cost["optimum"][e], elapsed[e])
 
     truth = np.mean([exact[f"seed{k}"] for k in range(SEEDS)]) - exact["optimum"]
-    assert coverage(difference, truth) < 0.5
+    assert coverage(difference, truth) < 0.7
 
 
 @pytest.mark.parametrize("half_width", [0.04, 0.06])
