@@ -301,6 +301,7 @@ def run_until(
         if wanted > MOST:
             raise PointsmanError(f"until={until} would take {wanted:,} episodes, and at most {MOST:,} are run: ask for less")
         if wanted <= done:
+            progress(1.0)
             return found, episodes
         progress(done / wanted)
         more = run_all(problem, policies, min(wanted - done, CHUNK), seed, lambda share: None, done)

@@ -56,7 +56,7 @@ def evaluate(config: Any) -> None:
             title = f"{learned} on {problem.id}"
             file = report.write(run.evaluation, title, [evidence], facts, OmegaConf.to_yaml(trained))
             write_report(run.tensorboard / "evaluation", run.evaluation, [str(rule) for rule in known.rules])
-    out = Console(width=max(Console().width, 120))
+    out = Console(width=max(Console().width, 130))
     out.print(found.table(), found.kpi_table())
     note = getattr(policies[learned], "note", None)
     for line in found.words() + ([f"{learned}: {note}."] if note else []):

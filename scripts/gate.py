@@ -20,8 +20,8 @@ def gate(config: Any) -> None:
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
-    limits = gate.load_limits(config.limits or problem.id.split("/")[0])
     require_episodes(config.episodes)
+    limits = gate.load_limits(config.limits or problem.id.split("/")[0])
     rules, policies = list(run.rules()), run.policies(learned)
     policies.pop("optimum", None)
     out, checks = Console(soft_wrap=True, highlight=False), []
