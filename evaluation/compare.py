@@ -141,7 +141,7 @@ class Comparison:
         if "optimum" not in self.exact:
             return None
         rule, best = min(self.exact[name] for name in self.rules), self.exact["optimum"]
-        return (rule - self.exact[self.learned]) / (rule - best) if rule > best * (1 + 1e-9) else None
+        return (rule - self.exact[self.learned]) / (rule - best) if rule - best > 1e-9 * abs(best) else None
 
     def illegal(self, name: str) -> int:
         """Number of illegal actions, each replaced by the first legal one."""
@@ -236,7 +236,8 @@ class Comparison:
             lines.append("Headroom: the optimum of this problem is not known, so the share of the gap closed is not either.")
         if "optimum" in self.exact:
             rule = min(self.rules, key=self.exact.__getitem__)
-            above = [100 * (self.exact[name] / self.exact["optimum"] - 1) for name in (rule, self.learned)]
+            best = self.exact["optimum"]
+            above = [100 * (self.exact[name] - best) / abs(best) for name in (rule, self.learned)]
             closed = self.exact_headroom()
             lines.append(
                 f"By the exact chain, in the long run: {rule} costs {above[0]:.2f} % more than the optimum, "
