@@ -55,6 +55,8 @@ class CompareConfig:
     episodes: int = 100
     seed: int = 0
     output: str = "logs/compare"  # folder of report.html, scores.csv and the figures
+    details: bool = True  # action maps and distilled tree of each problem's best learner (its first run)
+    stresses: bool = False  # and its stress matrix, under the pack of the problem's family
 
 
 @dataclass

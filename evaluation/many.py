@@ -19,6 +19,8 @@ from pointsman.evaluation.statistics import (
     probability_of_improvement,
     stratified_bootstrap,
 )
+from pointsman.evaluation.stress import load_pack, stresses, under_all
+from pointsman.evaluation.understand import understand
 
 
 class Group(NamedTuple):
@@ -68,6 +70,16 @@ def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, 
             exact[name] = float(np.mean([exact.pop(one) for one in each]))
     optimum = group.first.optimal_cost()
     return {name: Comparison(group.problem, rollouts, name, list(rules), optimum, exact) for name in group.runs}
+
+
+def in_depth(group: Group, found: Comparison, pack: str | None, episodes: int, seed: int, progress: Any) -> dict[str, Any]:
+    """What the report shows of one policy: stress and understanding of the first run of the learner that `found` is about."""
+    policies = group.first.rules() | group.first.policies(found.learned)
+    policies[found.learned] = group.runs[found.learned][0].policies(found.learned)[found.learned]
+    chosen = stresses(group.problem, load_pack(pack)) if pack else []
+    under = under_all(chosen, policies, found.learned, found.rules, episodes, seed, progress) if chosen else {}
+    known = understand(found, policies, seed)
+    return {"stress": under, "says": {stress.name: stress.says for stress in chosen}, "understanding": known}
 
 
 def per_problem(found: Sequence[dict[str, Comparison]]) -> Table:

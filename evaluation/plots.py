@@ -134,7 +134,7 @@ def learning(bands: Mapping[str, Band], levels: Mapping[str, float], label: str)
         axes.fill_between(band.steps, band.low, band.high, color=colour, alpha=0.25, lw=0)
         axes.plot(band.steps, band.mean, color=colour, lw=1.8, label=name)
     settled = np.concatenate([band.mean[len(band.mean) // 4 :] for band in bands.values()])
-    near = [value for value in levels.values() if value < 1.25 * settled.max()]
+    near = [value for value in levels.values() if value < settled.max() + 0.25 * abs(settled.max())]
     low, high = min([*near, settled.min()]), max([*near, settled.max()])
     axes.set_ylim(low - 0.12 * (high - low), high + 0.25 * (high - low))
     bottom, top = axes.get_ylim()
@@ -168,7 +168,8 @@ def stress_matrix(found: Mapping[str, Any], says: Mapping[str, str], names: list
             sure = not one.low <= 0 <= one.high
             axes.text(column, row, f"{100 * one.estimate:+.1f} %", ha="center", va="center",
                       color=("white" if abs(one.estimate) > 0.14 else INK) if sure else RULE, fontsize=9)  # fmt: skip
-    axes.set_xticks(range(len(names)), names)
+    crowded = len(names) > 6
+    axes.set_xticks(range(len(names)), names, rotation=25 if crowded else 0, ha="left" if crowded else "center")
     axes.set_yticks(range(len(found)), [says.get(stress, stress) for stress in found])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

@@ -35,7 +35,10 @@ def compare(config: Any) -> None:
             first, *others = sorted(by_learner.values(), key=lambda one: one.cost[one.learned].mean())
             curves = run_curves(group.runs, first.ordered())
             write_bands(folder / "tensorboard" / group.problem.id.replace("/", "_"), *curves)
-            several.append(report.Evidence(first, *curves, words=[line for one in others for line in one.words()[:2]]))
+            pack = group.problem.id.split("/")[0] if config.stresses else None
+            depth = many.in_depth(group, first, pack, config.episodes, config.seed, progress) if config.details else {}
+            words = [line for one in others for line in one.words()[:2]]
+            several.append(report.Evidence(first, *curves, words=words, **depth))
             found.append(by_learner)
     tables = [many.per_problem(found), many.over_problems(found, np.random.default_rng(config.seed))]
     folder.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,7 @@ CASES = {
     "episodes": ("evaluate", ["run=whole", "episodes=1"], "episodes must be an integer of at least 2, got 1"),
     "until": ("evaluate", ["run=whole", "episodes=2", "until=-1"], "until must be a positive share .*-1"),
     "stress": ("evaluate", ["run=whole", "stress=dispach"], "stress/dispach"),
+    "stress_true": ("evaluate", ["run=whole", "stress=true"], "group override must be a string"),
     "stress_of_others": ("evaluate", ["run=whole", "stress=queueing"], "stress arrivals_x1.1: unknown key 'arrival_profile'"),
     "gate_nowhere": ("gate", ["run=nowhere"], "run=nowhere: no such folder"),
     "limits": ("gate", ["run=whole", "limits=dispach"], "unknown limits 'dispach'.*dispatch"),

@@ -90,7 +90,7 @@ def test_gate_and_comparison_of_a_finished_run(trained, start):
     assert lines[-1].startswith("gate: ppo rejected, for cost")
     names = [line[6:].split(":")[0] for line in lines[:-1]]
     assert names == ["illegal actions", "cost", "divergence", "mean_wait", "latency of a decision", "stress busy"]
-    done = start(folder, "compare", f"run=[{path.relative_to(folder)}]", "episodes=3", "output=compared")
+    done = start(folder, "compare", f"run=[{path.relative_to(folder)}]", "episodes=3", "output=compared", "details=false")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "report: compared/report.html"
     assert len(pd.read_csv(folder / "compared" / "scores.csv")) == 3 * (len(RULES) + 2)
