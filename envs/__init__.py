@@ -9,10 +9,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pointsman.envs.core import BatchEnv, SingleEnv
-from pointsman.envs.problem import Field, Problem
+from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
-
-__all__ = ["BatchEnv", "Field", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "presets", "rules"]
 
 FAMILIES = ("dispatch", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""

@@ -16,6 +16,7 @@ from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import EVALUATION, Rollout, join, rollout
 from pointsman.evaluation.statistics import Interval, episodes_needed, gap_closed, rate, sequential, verdict
+from pointsman.evaluation.steady import diverges
 
 MOST, CHUNK = 100_000, 1_000
 """Episodes that `run_until` runs in all, and side by side."""
@@ -243,6 +244,9 @@ class Comparison:
                 f"By the exact chain, in the long run: {rule} costs {above[0]:.2f} % more than the optimum, "
                 f"{self.learned} {above[1]:.2f} %" + ("." if closed is None else f"; it closes {100 * closed:.0f} % of that gap.")
             )
+        for name in self.rollouts:
+            if diverges(self.course(name)):
+                lines.append(f"The cost of {name} grows without end: its average only says how long the episodes are.")
         seeds = self.seeds(self.learned)
         lines.append(
             f"All intervals are over episodes: they do not hold what another training seed of {self.learned} would do."

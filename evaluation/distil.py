@@ -10,6 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from pointsman import envs
 from pointsman.agents.tree import LEAF, TreePolicy
+from pointsman.envs.problem import Field
 from pointsman.evaluation.visits import Visits, wrong_action_costs
 
 LEAVES = 15
@@ -81,7 +82,7 @@ def readable(tree: TreePolicy, problem: envs.Problem, known: Visits) -> list[Rea
     return found
 
 
-def _condition(field: envs.Field, seen: NDArray[np.float32], low: float, high: float) -> str:
+def _condition(field: Field, seen: NDArray[np.float32], low: float, high: float) -> str:
     """`low < field <= high` in the words of that field: whole numbers where only such were seen."""
     if field.unit == "indicator":
         kind, _, name = field.name.partition("/")

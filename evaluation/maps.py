@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
 from pointsman import envs
+from pointsman.envs.problem import Field
 from pointsman.evaluation.visits import Visits
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,7 @@ CELLS = 24
 class Axis:
     """Cells of one observation: `edges` [K + 1] in its unit, and a label per cell if its values are few."""
 
-    field: envs.Field
+    field: Field
     edges: Floats
     labels: tuple[str, ...]
 
@@ -41,7 +42,7 @@ class ActionMap:
     reference: Floats | None  # of the reference, in the same decisions
 
 
-def axis(field: envs.Field, values: NDArray[np.float32]) -> Axis:
+def axis(field: Field, values: NDArray[np.float32]) -> Axis:
     """Cells for what was seen of an observation: one per value if they are few, else of equal width, the rarest ends cut off."""
     distinct = np.unique(values)
     if len(distinct) <= CELLS:

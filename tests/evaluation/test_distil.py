@@ -6,6 +6,7 @@ import pytest
 import pointsman
 from pointsman import envs
 from pointsman.agents import policy as policies
+from pointsman.envs.problem import Field
 from pointsman.evaluation.compare import exact_costs
 from pointsman.evaluation.distil import LEAVES, distil, readable
 from pointsman.evaluation.maps import action_map, axis, monotonicity, telling_pairs
@@ -132,7 +133,7 @@ def test_action_map_by_hand(mini):
 
 
 def test_axes_of_many_values_have_few_cells_of_equal_width():
-    field = envs.Field("x")
+    field = Field("x")
     whole = axis(field, np.arange(100, dtype=np.float32))
     assert np.diff(whole.edges) == pytest.approx(5.0)
     smooth = axis(field, np.random.default_rng(0).random(5000).astype(np.float32))
