@@ -90,11 +90,13 @@ def test_gate_and_comparison_of_a_finished_run(trained, start):
     assert lines[-1].startswith("gate: ppo rejected, for cost")
     names = [line[6:].split(":")[0] for line in lines[:-1]]
     assert names == ["illegal actions", "cost", "divergence", "mean_wait", "latency of a decision", "stress busy"]
-    done = start(folder, "compare", f"run=[{path.relative_to(folder)}]", "episodes=3", "output=compared", "details=false")
+    done = start(folder, "compare", f"run=[{path.relative_to(folder)}]", "episodes=3", "output=compared")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "report: compared/report.html"
     assert len(pd.read_csv(folder / "compared" / "scores.csv")) == 3 * (len(RULES) + 2)
-    assert "probability to beat the rule" in (folder / "compared" / "report.html").read_text()
+    page = (folder / "compared" / "report.html").read_text()
+    assert "probability to beat the rule" in page
+    assert "id='actions'" in page
 
 
 def test_interrupt_says_how_to_go_on_and_resuming_completes(tmp_path, start, begin):
