@@ -66,11 +66,11 @@ def training(config: dict[str, Any]) -> Problem:
 
 def make(
     name: str, num_envs: int = 1, *, illegal: str = "raise", indices: Any = None, autoreset: bool = True,
-    copy: bool = True, **overrides: Any,
+    copy: bool = True, render_mode: str | None = None, **overrides: Any,
 ) -> BatchEnv:  # fmt: skip
     """A batch of `num_envs` environments of a preset; the other keywords change its configuration."""
     problem = build(configure(name, **overrides))
-    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy)
+    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy, render_mode)
 
 
 def rules(problem: Problem) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _single(preset: str, family: str, illegal: str = "raise", render_mode: str |
     return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal, render_mode)
 
 
-def _batch(preset: str, family: str, num_envs: int = 1, render_mode: None = None, **options: Any) -> BatchEnv:
+def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> BatchEnv:
     return make(f"{family}/{preset}", num_envs, **options)
 
 

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pointsman.envs.compiled import batched
 from pointsman.envs.ledger import Ledger
 from pointsman.envs.noise import policy_uniforms
+from pointsman.envs.picture import View, picture
 from pointsman.envs.problem import Outputs, Problem
 from pointsman.errors import PointsmanError
 
+RENDER_MODES = ["rgb_array"]
 ILLEGAL = "illegal"
 """Ledger column that counts actions which the mask forbids (only with illegal="fallback")."""
 
@@ -71,6 +73,7 @@ class BatchEnv(VectorEnv):
         indices: environment i draws from the stream (seed, indices[i], episode), whatever the batch; null: 0, 1, 2 ...
         autoreset: False leaves ended rows as they are, until `reset`.
         copy: False returns views of buffers that the next step overwrites (for hot loops).
+        render_mode: "rgb_array" lets `render` draw every row.
     """
 
     def __init__(
@@ -81,14 +84,17 @@ class BatchEnv(VectorEnv):
         indices: Sequence[int] | NDArray[np.int64] | None = None,
         autoreset: bool = True,
         copy: bool = True,
+        render_mode: str | None = None,
     ):
+        _check_render_mode(render_mode)
         if not isinstance(num_envs, int) or num_envs < 1:
             raise PointsmanError(f"num_envs must be a positive integer, got {num_envs!r}")
         if illegal not in ("raise", "fallback"):
             raise PointsmanError(f"illegal must be 'raise' or 'fallback', got {illegal!r}")
         self.problem, self.num_envs, self.illegal, self.autoreset, self.copy = problem, num_envs, illegal, autoreset, copy
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
-        self.metadata = {"autoreset_mode": mode, "render_modes": render_modes(problem)}
+        self.metadata = {"autoreset_mode": mode, "render_modes": RENDER_MODES, "render_fps": 4}
+        self.render_mode = render_mode
         self.ledger = Ledger([*problem.columns, ILLEGAL])
         self.set_prices(problem.prices)
         self.single_observation_space, self.single_action_space = problem.spaces
@@ -102,6 +108,7 @@ class BatchEnv(VectorEnv):
         self._reward, self._done = np.zeros(num_envs), np.zeros(num_envs, np.bool_)
         self._rows = np.arange(num_envs)
         self._seeded = False
+        self._so_far = np.zeros_like(self.out.ledger)  # kept for pictures only
 
     def _outputs(self, indices: NDArray[np.int64]) -> Outputs:
         n = self.num_envs
@@ -129,7 +136,7 @@ class BatchEnv(VectorEnv):
             self.out.seed[:], self.out.episode[:] = seed or 0, 0
         self._seeded = True
         self._decision[:] = 0
-        self.out.ledger[:], self.out.elapsed[:] = 0.0, 0.0
+        self.out.ledger[:], self.out.elapsed[:], self._so_far[:] = 0.0, 0.0, 0.0
         self.out.terminated[:], self.out.truncated[:] = False, False
         self.problem.kernel.reset_rows(self.problem.params, self.state, self.record, self.out, self._rows)
         return self._seen(self.out.observation), self._info(self.out.mask)
@@ -166,6 +173,9 @@ class BatchEnv(VectorEnv):
         any_done = _settle(
             out.ledger, out.terminated, out.truncated, self._priced, self._price, self._reward, self._done, self._decision
         )
+        if self.render_mode is not None:
+            self._so_far += out.ledger
+            self._so_far[self._done & self.autoreset] = 0.0
         info = self._info(out.mask)
         if self.autoreset and any_done:
             done = self._given(self._done)
@@ -180,11 +190,7 @@ class BatchEnv(VectorEnv):
 
     def _seen(self, flat: NDArray[np.float32]) -> Any:
         """A flat observation as the observation space has it."""
-        flat, context = self._given(flat), len(self.layout.context)
-        if not self.layout.window:
-            return flat
-        shape = (self.num_envs, self.layout.window, len(self.layout.candidates))
-        return {"context": flat[:, :context], "candidates": flat[:, context:].reshape(shape)}
+        return self.layout.shaped(self._given(flat))
 
     def _info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
         """`elapsed` and `ledger` of the transition just made, and the mask of the observation it goes with."""
@@ -204,17 +210,20 @@ class BatchEnv(VectorEnv):
             return f"action {action} in {where} does not exist; legal now: {legal}"
         return f"action {action} ({names[action]}) in {where} is masked in this state; legal now: {legal}"
 
-    def render(self) -> tuple[NDArray[np.uint8], ...]:
-        """A picture of every row."""
-        return tuple(self.picture(i) for i in range(self.num_envs))
-
-    def picture(self, row: int) -> NDArray[np.uint8]:
-        """One row as uint8 [height, width, 3]."""
-        if self.problem.render is None:
-            raise PointsmanError(f"{self.problem.id} has no picture")
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture of every row at its decision, uint8[height, width, 3]; None without a render mode."""
+        if self.render_mode is None:
+            return None
         if not self._seeded:
             raise PointsmanError("call reset() before render()")
-        return self.problem.render(self.problem, self.state, row)
+        return tuple(picture(self.problem, self._view(i)) for i in range(self.num_envs))
+
+    def _view(self, i: int) -> View:
+        out, booked = self.out, self._so_far[i]
+        state = row_of_state(self.state, i)
+        clock = float(getattr(state, "clock", self._decision[i]))
+        cost, columns = float(booked @ self.prices), tuple(self.ledger.columns)
+        return View(state, out.observation[i], out.mask[i], clock, booked, columns, cost)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, bool[N, A], part after part; the name is sb3-contrib's."""
@@ -257,13 +266,10 @@ class BatchEnv(VectorEnv):
 class SingleEnv(gymnasium.Env):
     """The N = 1 face of a problem: gymnasium's Env over the same kernel, in the stream of environment 0."""
 
+    metadata = {"render_modes": RENDER_MODES, "render_fps": 4}
+
     def __init__(self, problem: Problem, illegal: str = "raise", render_mode: str | None = None):
-        self.batch = BatchEnv(problem, 1, illegal, autoreset=False)
-        self.metadata = {"render_modes": render_modes(problem), "render_fps": 4}
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise PointsmanError(
-                f"render_mode of {problem.id} must be one of {self.metadata['render_modes']}, got {render_mode!r}"
-            )
+        self.batch = BatchEnv(problem, 1, illegal, autoreset=False, render_mode=render_mode)
         self.render_mode = render_mode
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
@@ -282,22 +288,28 @@ class SingleEnv(gymnasium.Env):
         return row_of(observation, 0), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
 
     def render(self) -> Any:
-        """The picture uint8 [height, width, 3] with render_mode="rgb_array", else None."""
-        return None if self.render_mode is None else self.batch.picture(0)
+        """A picture of the decision, uint8[height, width, 3]; None without a render mode."""
+        drawn = self.batch.render()
+        return None if drawn is None else drawn[0]
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, bool[A]."""
         return self.batch.action_masks()[0]
 
 
-def render_modes(problem: Problem) -> list[str]:
-    """What gymnasium may be asked to render."""
-    return [] if problem.render is None else ["rgb_array"]
-
-
 def row_of(observation: Any, i: int) -> Any:
     """Row i of an observation, which may be a dict of arrays."""
     return {key: rows[i] for key, rows in observation.items()} if isinstance(observation, dict) else observation[i]
+
+
+def row_of_state(tree: Any, i: int) -> Any:
+    """Row i of every array of a nested NamedTuple."""
+    return type(tree)(*(row_of_state(part, i) if hasattr(part, "_fields") else part[i] for part in tree))
+
+
+def _check_render_mode(render_mode: str | None) -> None:
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise PointsmanError(f"render_mode must be one of {', '.join(RENDER_MODES)} or null, got {render_mode!r}")
 
 
 def _first_row(info: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a configured problem is: its kernel, its names and ranges, and the layout that policies must know."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.ledger import Kpi
+from pointsman.envs.picture import View
 from pointsman.errors import PointsmanError
 
 
@@ -70,8 +71,19 @@ class Problem:
     candidates: tuple[Field, ...] = ()
     """Entries of one candidate, the first being `present`; action m of the first `window` actions chooses candidate m."""
     window: int = 0
-    render: Callable[["Problem", Any, int], NDArray[np.uint8]] | None = None
-    """Picture [height, width, 3] of a row of a state, if the problem has one."""
+    render: Callable[["Problem", View], NDArray[np.uint8]] | None = None
+    """Draws a decision, uint8[height, width, 3]; null: the general picture (picture.py)."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Entries of the flat observation: of the context, then candidate by candidate."""
+        each = [replace(f, name=f"{f.name} of candidate {m}") for m in range(self.window) for f in self.candidates]
+        return (*self.observation, *each)
+
+    def named(self, action: NDArray[np.int64]) -> str:
+        """An action [K] in words, part by part."""
+        first = np.concatenate([[0], np.cumsum(self.layout.parts)])[:-1]
+        return ", ".join(self.actions[place] for place in first + action)
 
     @property
     def layout(self) -> "Layout":
@@ -121,6 +133,13 @@ class Layout(NamedTuple):
             context, candidates = observation["context"], observation["candidates"]
             observation = np.concatenate([context, candidates.reshape(len(context), -1)], 1)
         return np.asarray(observation, np.float32)
+
+    def shaped(self, flat: NDArray[Any]) -> Any:
+        """A flat observation [N, width] as the observation space has it: what `flat` undoes."""
+        if not self.window:
+            return flat
+        context, shape = len(self.context), (len(flat), self.window, len(self.candidates))
+        return {"context": flat[:, :context], "candidates": flat[:, context:].reshape(shape)}
 
     def check(self, observation: NDArray[Any]) -> None:
         """An error that names the row and the entry of a flat observation that is not a finite number."""

@@ -1,20 +1,34 @@
 """Sets policies beside each other on the same records: scores, summary and table."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.table import Table
 
 from pointsman import envs
 from pointsman.agents import exact
 from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.rollout import EVALUATION, Rollout, rollout
-from pointsman.evaluation.statistics import Interval, gap_closed, paired_difference, rate, verdict
+from pointsman.evaluation.rollout import EVALUATION, Rollout, join, rollout
+from pointsman.evaluation.statistics import Interval, episodes_needed, gap_closed, rate, sequential, verdict
+from pointsman.evaluation.steady import diverges
+
+MOST, CHUNK = 100_000, 1_000
+"""Episodes that `run_until` runs in all, and side by side."""
+
+
+class Link(NamedTuple):
+    """One link of the headroom chain: what it is, the policy's name, its cost rate, and that beside the best rule's."""
+
+    role: str
+    name: str
+    cost: Interval
+    relative: Interval
 
 
 class Comparison:
@@ -22,53 +36,98 @@ class Comparison:
 
     Args:
         problem: what they were run on.
-        rollouts: by policy name; `learned` names the one that is compared with all others.
+        rollouts: by policy name, or a list with one for each training seed; `learned` names the one that is compared with
+            all others.
         rules: names of the rules among them.
         optimum: exact optimal cost per unit of time, if known; its policy is the one called "optimum".
         exact: exact long-run cost of the policies that the chain can tell.
+        pilot: how many episodes decided how many there are (`run_until`); null: the number was fixed before.
     """
 
     def __init__(
         self,
         problem: envs.Problem,
-        rollouts: dict[str, Rollout],
+        rollouts: Mapping[str, Rollout | list[Rollout]],
         learned: str,
         rules: list[str],
         optimum: float | None = None,
         exact: dict[str, float] | None = None,
+        pilot: int | None = None,
     ):
-        self.problem, self.rollouts, self.learned, self.rules = problem, rollouts, learned, rules
-        self.optimum, self.exact = optimum, exact or {}
+        self.problem, self.learned, self.rules = problem, learned, rules
+        self.rollouts = {name: found if isinstance(found, list) else [found] for name, found in rollouts.items()}
+        self.optimum, self.exact, self.pilot = optimum, exact or {}, pilot
         self.env = envs.BatchEnv(problem)
-        self.cost = {name: found.ledger @ self.env.prices for name, found in rollouts.items()}
-        self.elapsed = rollouts[learned].elapsed
-        self.best_rule = min(rules, key=lambda name: self.cost[name].sum())
+        each = {name: np.stack([one.ledger @ self.env.prices for one in found]) for name, found in self.rollouts.items()}
+        self.cost = {name: cost if len(cost) > 1 else cost[0] for name, cost in each.items()}
+        """Per episode [E], or [S, E] where there are S training seeds."""
+        self.elapsed = self.rollouts[learned][0].elapsed
+        self.best_rule = min(rules, key=lambda name: self.cost[name].mean())
+
+    def seeds(self, name: str) -> int:
+        """Number of training seeds of a policy."""
+        return len(self.rollouts[name])
+
+    def ledger(self, name: str) -> NDArray[np.float64]:
+        """Ledger rows [E, C] of a policy; of its seeds one after the other."""
+        return np.concatenate([one.ledger for one in self.rollouts[name]])
+
+    def course(self, name: str) -> NDArray[np.float64]:
+        """Cost of a policy in the windows of every episode [E, W], warm-up included."""
+        return np.concatenate([one.course for one in self.rollouts[name]])
 
     def scores(self) -> pd.DataFrame:
-        """One row per policy and episode: cost, elapsed time and all ledger columns."""
+        """One row per policy, training seed (where there are several) and episode: cost, elapsed time and all ledger columns."""
         parts = []
         for name, found in self.rollouts.items():
-            part = pd.DataFrame(found.ledger, columns=list(self.env.ledger.columns))
-            part.insert(0, "elapsed", found.elapsed)
-            part.insert(0, "cost", self.cost[name])
-            part.insert(0, "episode", np.arange(len(part)))
-            part.insert(0, "policy", name)
-            parts.append(part)
+            for k, one in enumerate(found):
+                part = pd.DataFrame(one.ledger, columns=list(self.env.ledger.columns))
+                first: dict[str, Any] = {"policy": name} | ({"run": k} if len(found) > 1 else {})
+                first |= {"episode": np.arange(len(part)), "cost": one.ledger @ self.env.prices, "elapsed": one.elapsed}
+                parts.append(pd.DataFrame(first).join(part))
         return pd.concat(parts, ignore_index=True)
 
     def kpis(self, name: str) -> dict[str, float | None]:
         """Key figures of a policy over all episodes; null where nothing happened that they could be taken from."""
-        total = self.rollouts[name].ledger.sum(0)
+        total = self.ledger(name).sum(0)
         values = {kpi: float(compute(self.env.ledger, total)) for kpi, compute in self.problem.kpis.items()}
-        values[self._per_unit()] = float(self.cost[name].sum() / self.env.ledger.total(total, self.problem.demand))
+        values[self.per_unit] = float(self.cost[name].sum() / self.env.ledger.total(total, self.problem.demand))
         return {kpi: value if np.isfinite(value) else None for kpi, value in values.items()}
 
-    def _per_unit(self) -> str:
+    @property
+    def per_unit(self) -> str:
+        """Name of the key figure that divides the cost by the demand."""
         return f"cost_per_{self.problem.demand_unit}"
+
+    def rate(self, name: str) -> Interval:
+        """Cost per unit of time."""
+        return rate(self.cost[name], self.elapsed)
 
     def difference(self, name: str, baseline: str) -> Interval:
         """Paired difference of cost rates, name - baseline."""
-        return paired_difference(self.cost[name], self.cost[baseline], self.elapsed)
+        return self._paired(name, baseline, self.elapsed)
+
+    def relative(self, name: str, baseline: str) -> Interval:
+        """The same as a share of the baseline's cost, or of its size where it is a gain."""
+        base = self.cost[baseline]
+        return self._paired(name, baseline, base if base.mean() > 0 else -base)
+
+    def _paired(self, name: str, baseline: str, under: NDArray[np.float64]) -> Interval:
+        difference = self.cost[name] - self.cost[baseline]
+        if self.pilot and {name, baseline} == {self.learned, self.best_rule}:
+            return sequential(difference, under, self.pilot)
+        return rate(difference, under)
+
+    def chain(self) -> list[Link]:
+        """The headroom from the worst rule over the best one and the learned policy to the optimum, if that is known."""
+        worst = max(self.rules, key=lambda name: self.cost[name].mean())
+        links = [("worst rule", worst), ("best tuned rule", self.best_rule), ("learned policy", self.learned)]
+        links += [("optimum", "optimum")] if "optimum" in self.rollouts else []
+        return [Link(role, name, self.rate(name), self.relative(name, self.best_rule)) for role, name in links]
+
+    def room(self) -> Interval | None:
+        """Cost of the optimum beside the best rule's, if it is known."""
+        return self.relative("optimum", self.best_rule) if "optimum" in self.rollouts else None
 
     def headroom(self) -> Interval | None:
         """Share of the gap between best rule and optimum that the learned policy closes; None without an optimum or a gap."""
@@ -83,18 +142,18 @@ class Comparison:
         if "optimum" not in self.exact:
             return None
         rule, best = min(self.exact[name] for name in self.rules), self.exact["optimum"]
-        return (rule - self.exact[self.learned]) / (rule - best) if rule > best * (1 + 1e-9) else None
+        return (rule - self.exact[self.learned]) / (rule - best) if rule - best > 1e-9 * abs(best) else None
 
     def illegal(self, name: str) -> int:
         """Number of illegal actions, each replaced by the first legal one."""
-        return int(self.env.ledger.total(self.rollouts[name].ledger, "illegal").sum())
+        return int(self.env.ledger.total(self.ledger(name), "illegal").sum())
 
     def summary(self) -> dict[str, Any]:
         """What summary.json holds; costs per unit of time."""
         gap = self.headroom()
         policies = {}
         for name in self.rollouts:
-            found = rate(self.cost[name], self.elapsed)
+            found = self.rate(name)
             policies[name] = {"cost_rate": found.estimate, "ci": list(found[1:]), "kpis": self.kpis(name)}
             policies[name] |= {"illegal": self.illegal(name), "exact_cost_rate": self.exact.get(name)}
         comparisons = []
@@ -110,7 +169,8 @@ class Comparison:
             "policies": policies,
             "best_rule": self.best_rule,
             "optimum": self.optimum,
-            "headroom": {"gap_closed": gap and gap.estimate, "ci": gap and list(gap[1:]), "exact": self.exact_headroom()},
+            "headroom": {"gap_closed": gap and gap.estimate, "ci": gap and list(gap[1:]), "exact": self.exact_headroom()}
+            | {"chain": [{"role": link.role, "policy": link.name, "cost_rate": link.cost.estimate} for link in self.chain()]},
             "comparisons": comparisons,
         }
 
@@ -118,13 +178,14 @@ class Comparison:
         """Costs, dearest policy first and the optimum last; differences are paired."""
         best, unit = self.best_rule, self.problem.time_unit
         title = f"{self.problem.id}: {len(self.elapsed)} episodes, the same records for every policy"
+        title += f"; {self.learned}: {self.seeds(self.learned)} training seeds" if self.seeds(self.learned) > 1 else ""
         headings = [f"cost per {unit}", "95 % interval", f"minus {best}", "95 % interval"]
         headings += (["exact"] if self.exact else []) + ["illegal"]
         shown = Table("policy", title=title, title_justify="left")
         for heading in headings:
             shown.add_column(heading, justify="right")
         for name in self.ordered():
-            own, against = rate(self.cost[name], self.elapsed), self.difference(name, best)
+            own, against = self.rate(name), self.difference(name, best)
             relative = ["", ""] if name == best else [f"{against.estimate:+.4f}", _span(against)]
             exact_cost = [f"{self.exact[name]:.5f}"] if self.exact else []
             cells = [name, f"{own.estimate:.4f}", _span(own), *relative, *exact_cost, str(self.illegal(name))]
@@ -138,7 +199,7 @@ class Comparison:
         shown.add_column("")
         for name in kpis:
             shown.add_column(name, justify="right", style=self._style(name), overflow="fold")
-        for kpi in (self._per_unit(), *self.problem.kpis):
+        for kpi in (self.per_unit, *self.problem.kpis):
             unit = getattr(self.problem.kpis.get(kpi), "unit", "")
             cells = [_short(values[kpi]) for values in kpis.values()]
             shown.add_row(kpi.replace("_", " ") + (f", {unit}" if unit else ""), *cells)
@@ -146,15 +207,15 @@ class Comparison:
 
     def ordered(self) -> list[str]:
         """Names of the policies, dearest first, and the optimum last."""
-        return sorted(self.rollouts, key=lambda name: (name == "optimum", -self.cost[name].sum()))
+        return sorted(self.rollouts, key=lambda name: (name == "optimum", -self.cost[name].mean()))
 
     def _style(self, name: str) -> str | None:
         return "bold" if name == self.learned else ("cyan" if name == "optimum" else None)
 
     def words(self) -> list[str]:
         """The result in plain words."""
-        found, gap = self.difference(self.learned, self.best_rule), self.headroom()
-        percent = 100 * found.estimate / rate(self.cost[self.best_rule], self.elapsed).estimate
+        found, gap = self.relative(self.learned, self.best_rule), self.headroom()
+        percent = 100 * found.estimate
         said = {
             "better": f"{self.learned} costs {-percent:.2f} % less than the best tuned rule, {self.best_rule}.",
             "worse": f"{self.learned} does not beat the best tuned rule: it costs {percent:.2f} % more than {self.best_rule}.",
@@ -162,10 +223,9 @@ class Comparison:
             f"the difference of {percent:+.2f} % may be chance.",
         }
         lines = [said[verdict(found)]]
-        if "optimum" in self.rollouts:
-            room = self.difference(self.best_rule, "optimum")
-            share = 100 * room.estimate / rate(self.cost[self.best_rule], self.elapsed).estimate
-            if gap is None or room.low <= 0:
+        if (room := self.room()) is not None:
+            share = -100 * room.estimate
+            if gap is None or room.high >= 0:
                 lines.append(f"Headroom: {share:.2f} %, not told from none; a share of it closed would mean nothing.")
             else:
                 lines.append(
@@ -177,13 +237,22 @@ class Comparison:
             lines.append("Headroom: the optimum of this problem is not known, so the share of the gap closed is not either.")
         if "optimum" in self.exact:
             rule = min(self.rules, key=self.exact.__getitem__)
-            above = [100 * (self.exact[name] / self.exact["optimum"] - 1) for name in (rule, self.learned)]
+            best = self.exact["optimum"]
+            above = [100 * (self.exact[name] - best) / abs(best) for name in (rule, self.learned)]
             closed = self.exact_headroom()
             lines.append(
                 f"By the exact chain, in the long run: {rule} costs {above[0]:.2f} % more than the optimum, "
                 f"{self.learned} {above[1]:.2f} %" + ("." if closed is None else f"; it closes {100 * closed:.0f} % of that gap.")
             )
-        lines.append(f"All intervals are over episodes: they do not hold what another training seed of {self.learned} would do.")
+        for name in self.rollouts:
+            if diverges(self.course(name)):
+                lines.append(f"The cost of {name} grows without end: its average only says how long the episodes are.")
+        seeds = self.seeds(self.learned)
+        lines.append(
+            f"All intervals are over episodes: they do not hold what another training seed of {self.learned} would do."
+            if seeds == 1
+            else f"Intervals of {self.learned} are over {seeds} training seeds and the episodes."
+        )
         return lines
 
     def write(self, folder: Path) -> None:
@@ -193,18 +262,55 @@ class Comparison:
         (folder / "summary.json").write_text(json.dumps(self.summary(), indent=1, allow_nan=False) + "\n")
 
 
+def require_episodes(episodes: Any) -> None:
+    """An error unless there are enough episodes for an interval."""
+    if not isinstance(episodes, int) or episodes < 2:
+        raise PointsmanError(f"episodes must be an integer of at least 2, got {episodes}")
+
+
 def run_all(
-    problem: envs.Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None]
+    problem: envs.Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None], first: int = 0
 ) -> dict[str, Rollout]:
-    """Every policy on the same episodes of the evaluation stream; progress is told the share of the work done."""
+    """Every policy on the same episodes of the evaluation stream, from `first` on; progress is told the share that is done."""
     found = {}
     for k, (name, policy) in enumerate(policies.items()):
 
         def show(share: float, before: int = k) -> None:
             progress((before + share) / len(policies))
 
-        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, progress=show)
+        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, first=first, progress=show)
     return found
+
+
+def run_until(
+    problem: envs.Problem, policies: dict[str, Any], learned: str, rules: list[str], episodes: int, until: float | None,
+    seed: int, progress: Callable[[float], None],
+) -> tuple[dict[str, Rollout], int | None]:  # fmt: skip
+    """`run_all`, and with `until` more episodes until the learned policy's difference to the best rule is known that well.
+
+    Returns the rollouts and, if more were asked for, the number of episodes that decided so: `until` is half the width of
+    the 95 % interval as a share of the rule's cost.
+    """
+    found = run_all(problem, policies, episodes, seed, progress)
+    if until is None:
+        return found, None
+    if not 0 < until < np.inf:
+        raise PointsmanError(f"until must be a positive share of the cost, such as 0.005, got {until}")
+    base = Comparison(problem, found, learned, rules).best_rule
+    while True:
+        cost = {name: found[name].ledger @ envs.BatchEnv(problem).prices for name in (learned, base)}
+        done = len(cost[base])
+        elapsed = found[base].elapsed
+        half_width = until * abs(cost[base].sum() / elapsed.sum())
+        wanted = episodes_needed(cost[learned] - cost[base], elapsed, episodes, half_width)
+        if wanted > MOST:
+            raise PointsmanError(f"until={until} would take {wanted:,} episodes, and at most {MOST:,} are run: ask for less")
+        if wanted <= done:
+            progress(1.0)
+            return found, episodes
+        progress(done / wanted)
+        more = run_all(problem, policies, min(wanted - done, CHUNK), seed, lambda share: None, done)
+        found = {name: join(found[name], more[name]) for name in found}
 
 
 def exact_costs(problem: envs.Problem, policies: dict[str, Any], most: int = 250_000) -> dict[str, float]:

@@ -15,11 +15,21 @@ TUNING = 1 << 41
 """Added to seeds: rules are tuned on records of their own."""
 
 
+WINDOWS = 240
+"""Parts of the horizon over which the course of the cost is kept."""
+
+
 class Rollout(NamedTuple):
     """Totals after the warm-up: E episodes, C ledger columns."""
 
     ledger: NDArray[np.float64]  # [E, C]
     elapsed: NDArray[np.float64]  # [E]
+    course: NDArray[np.float64]  # [E, WINDOWS] cost by the time of its decision, warm-up included
+
+
+def join(first: Rollout, second: Rollout) -> Rollout:
+    """Episodes of two rollouts as one."""
+    return Rollout(*[np.concatenate(pair) for pair in zip(first, second, strict=True)])
 
 
 def rollout(
@@ -28,31 +38,36 @@ def rollout(
     episodes: int,
     seed: int,
     *,
+    first: int = 0,
     copies: int = 1,
     illegal: str = "fallback",
     progress: Callable[[float], None] = lambda share: None,
+    watch: Callable[[BatchEnv, Any, Any, Any], None] = lambda env, observation, actions, counted: None,
 ) -> Rollout:
-    """Episodes 0 .. episodes - 1 of the stream `seed`, each from its start to its end, all side by side.
+    """Episodes `first`, first + 1 ... of the stream `seed`, each from its start to its end, all side by side.
 
     With `copies`, the same episodes are run that many times for a policy whose parameters differ by row
     (copy-major); totals have copies * episodes rows. A step counts if its decision falls after the warm-up;
-    arrivals are the same for every policy, so all policies are counted over the same time.
+    arrivals are the same for every policy, so all policies are counted over the same time. Before every step `watch` is
+    shown the environment, the observation, the actions, and the rows that count.
     """
     n = episodes * copies
-    env = BatchEnv(problem, n, illegal, np.tile(np.arange(episodes), copies), autoreset=False, copy=False)
+    env = BatchEnv(problem, n, illegal, np.tile(first + np.arange(episodes), copies), autoreset=False, copy=False)
     observation, info = env.reset(seed=seed)
     ledger, elapsed, clock = np.zeros_like(info["ledger"]), np.zeros(n), np.zeros(n)
-    alive = np.ones(n, bool)
+    course, rows, alive = np.zeros((n, WINDOWS)), np.arange(n), np.ones(n, bool)
     while alive.any():
         actions = policy.act(observation, env.action_masks(), env.action_uniforms())
-        observation, _, terminated, truncated, info = env.step(actions)
         counted = alive & (clock >= problem.warmup)
+        watch(env, observation, actions, counted)
+        observation, reward, terminated, truncated, info = env.step(actions)
+        course[rows, np.minimum(clock / problem.horizon * WINDOWS, WINDOWS - 1).astype(int)] -= reward * alive
         ledger += info["ledger"] * counted[:, None]
         elapsed += info["elapsed"] * counted
         clock += info["elapsed"]
         alive &= ~(terminated | truncated)
         progress(min(float(clock.min()) / problem.horizon, 1.0))
-    return Rollout(ledger, elapsed)
+    return Rollout(ledger, elapsed, course)
 
 
 def cost_rates(problem: Problem, rule: Any, copies: int, episodes: int, seed: int) -> NDArray[np.float64]:

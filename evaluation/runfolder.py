@@ -1,6 +1,7 @@
 """The run folder: the only thing that training hands over to evaluation."""
 
 from datetime import datetime
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ class RunFolder:
         if not Path(path).is_dir():
             raise PointsmanError(f"{key}={path}: no such folder; pointsman-train prints the one that it writes")
         return cls(path)
+
+    @classmethod
+    def matching(cls, pattern: str) -> "list[RunFolder]":
+        """Finished runs that a pattern such as logs/runs/dispatch/*/*/* matches, or the one run that it names."""
+        if not any(mark in pattern for mark in "*?["):
+            return [cls.open(pattern)]
+        found = [cls(path) for path in sorted(glob(pattern, recursive=True)) if (Path(path) / "policy" / "policy.json").is_file()]
+        if not found:
+            raise PointsmanError(f"run={pattern}: no finished run matches")
+        return found
 
     def config(self) -> Any:
         """The configuration as it was when the run began."""

@@ -15,6 +15,7 @@ from rich.table import Table
 
 import pointsman
 from pointsman import envs
+from pointsman.cli import single_threaded
 
 BLOCKS, STEPS = 15, 200
 
@@ -72,6 +73,40 @@ def solve_speed(name: str) -> list[float]:
     return [1.0 / _timed(lambda: pointsman.solve(name)) for _ in range(5)]
 
 
+def paired_seconds(episodes: int = 200) -> list[float]:
+    """Seconds for paired episodes of dispatch/surge under eight policies: five rules, the optimum, a network and a tree."""
+    from pointsman.agents.networks import ActorCritic, NetworkPolicy
+    from pointsman.evaluation.compare import Comparison, run_all
+    from pointsman.evaluation.distil import distil
+    from pointsman.evaluation.visits import visits
+
+    single_threaded()
+    problem = envs.build(envs.configure("dispatch/surge"))
+    rules = {name: rule(problem) for name, rule in envs.rules(problem).items()}
+    best = pointsman.solve_problem(problem).policy
+    policies = rules | {"optimum": best, "network": NetworkPolicy(ActorCritic(problem.layout, [64, 64]))}
+    policies["tree"] = distil(best, problem, visits(best, problem, 0))
+    assert len(policies) == 8
+
+    def evaluate() -> None:
+        rollouts = run_all(problem, policies, episodes, 0, lambda share: None)
+        Comparison(problem, rollouts, "network", list(rules)).summary()
+
+    return [_timed(evaluate) for _ in range(4)][1:]
+
+
+def pairing(episodes: int = 2000) -> float:
+    """Variance of a difference of costs on independent records over that on common ones: optimum and best static threshold."""
+    from pointsman.evaluation.rollout import rollout
+
+    problem = envs.build(envs.configure("dispatch/mini"))
+    rule, best = envs.rules(problem)["threshold"](problem, threshold=0.4), pointsman.solve_problem(problem).policy
+    prices = envs.BatchEnv(problem).prices
+    one, other = (rollout(policy, problem, episodes, 0) for policy in (rule, best))
+    costs = [totals.ledger @ prices / totals.elapsed for totals in (one, other)]
+    return float((costs[0].var() + costs[1].var()) / (costs[0] - costs[1]).var())
+
+
 def _timed(job: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     job()
@@ -83,8 +118,9 @@ def main() -> None:
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     from pointsman.agents.ppo import PPO
     from pointsman.agents.sb3 import SB3
+    from pointsman.evaluation.provenance import processor
 
-    table = Table(title=f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}")
+    table = Table(title=f"{platform.machine()}, {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}")
     for heading in ("what", "per second, median [worst, best]", "times the first"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     jobs: list[tuple[str, Callable[[], list[float]]]] = [
@@ -111,16 +147,13 @@ def main() -> None:
         middle = float(np.median(speeds))
         first = first or middle
         table.add_row(what, f"{middle:,.4g} [{min(speeds):,.4g}, {max(speeds):,.4g}]", f"{middle / first:.3g}")
-    Console(width=130).print(table)
-
-
-def _processor() -> str:
-    """Name of the processor, where Linux tells it."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+    evaluation = Table("evaluation", "")
+    seconds = paired_seconds()
+    shown = f"{np.median(seconds):.2f} s [{max(seconds):.2f}, {min(seconds):.2f}]"
+    evaluation.add_row("200 paired 480-minute episodes of dispatch/surge under 8 policies, median [worst, best]", shown)
+    what = "variance of optimum minus static threshold on dispatch/mini, independent over common records"
+    evaluation.add_row(what, f"{pairing():.1f} times")
+    Console(width=130).print(table, evaluation)
 
 
 if __name__ == "__main__":

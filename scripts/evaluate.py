@@ -1,48 +1,72 @@
-"""pointsman-evaluate: rules, learned policy and optimum on the same records; table, scores.csv, summary.json."""
+"""pointsman-evaluate: rules, learned policy and optimum on the same records; tables, scores.csv, summary.json, report.html."""
 
 from typing import Any
 
-from pointsman.cli import launch
+from pointsman.cli import launch, plain, single_threaded
 
 
 def evaluate(config: Any) -> None:
     """Evaluate one run folder, and print the result."""
+    from omegaconf import OmegaConf
     from rich.console import Console
 
     from pointsman import envs
-    from pointsman.agents.log import bar
-    from pointsman.errors import PointsmanError
+    from pointsman.agents.log import bar, write_report
+    from pointsman.agents.policy import save
+    from pointsman.evaluation import report
     from pointsman.evaluation.assumptions import assumption_table, under_assumptions
-    from pointsman.evaluation.compare import Comparison, exact_costs, run_all
-    from pointsman.evaluation.plots import headroom_plot
+    from pointsman.evaluation.compare import Comparison, exact_costs, require_episodes, run_until
+    from pointsman.evaluation.curves import run_curves
+    from pointsman.evaluation.provenance import provenance
     from pointsman.evaluation.runfolder import RunFolder
+    from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
+    from pointsman.evaluation.understand import understand
 
-    if not isinstance(config.episodes, int) or config.episodes < 2:
-        raise PointsmanError(f"episodes must be an integer of at least 2, got {config.episodes}")
+    single_threaded()
+    require_episodes(config.episodes)
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
-    policies, best = run.policies(learned), run.optimal_cost()
+    policies, rules = run.policies(learned), list(run.rules())
     if config.frozen:
         policies |= RunFolder.open(config.frozen, "frozen").frozen(problem)
+    pack = stresses(problem, plain(config.stress)) if config.stress else []
+    tables, under = [], {}
     with bar() as progress:
         task = progress.add_task("evaluating", total=1.0, note="")
-        show = lambda share: progress.update(task, completed=share)  # noqa: E731
-        rollouts = run_all(problem, policies, config.episodes, config.seed, show)
-        found = Comparison(problem, rollouts, learned, list(run.rules()), best, exact_costs(problem, policies))
+        rollouts, pilot = run_until(
+            problem, policies, learned, rules, config.episodes, config.until, config.seed,
+            lambda share: progress.update(task, completed=share),
+        )  # fmt: skip
+        found = Comparison(problem, rollouts, learned, rules, run.optimal_cost(), exact_costs(problem, policies), pilot)
         found.write(run.evaluation)
-        headroom_plot(found, run.evaluation / "headroom.png")
         if problem.config["assumptions"] and config.assumptions:
             changed = under_assumptions(found, policies, config.episodes, config.seed, progress)
             changed.to_csv(run.evaluation / "assumptions.csv", index=False)
-    out = Console(width=max(Console().width, 120))
+            tables.append(assumption_table(changed, learned))
+        if pack:
+            under = under_all(pack, policies, learned, rules, config.episodes, config.seed, progress)
+            stress_rows(under, found.best_rule).to_csv(run.evaluation / "stress.csv", index=False)
+        if config.report:
+            task = progress.add_task("report", total=None, note="distilling a tree")
+            known = understand(found, policies, config.seed)
+            save(known.tree, run.evaluation / "tree")
+            curves = run_curves({learned: [run]}, found.ordered())
+            says = {stress.name: stress.says for stress in pack}
+            evidence = report.Evidence(found, *curves, under, says, known, tables)
+            facts = {"run": str(run.path), "training seed": str(trained.seed), "evaluation seed": str(config.seed)} | provenance()
+            title = f"{learned} on {problem.id}"
+            file = report.write(run.evaluation, title, [evidence], facts, OmegaConf.to_yaml(trained))
+            write_report(run.tensorboard / "evaluation", run.evaluation, [str(rule) for rule in known.rules])
+    out = Console(width=max(Console().width, 130))
     out.print(found.table(), found.kpi_table())
     note = getattr(policies[learned], "note", None)
     for line in found.words() + ([f"{learned}: {note}."] if note else []):
         out.print(line, soft_wrap=True)
-    if problem.config["assumptions"] and config.assumptions:
-        out.print(assumption_table(changed, learned))
-    out.print(f"scores.csv, summary.json, headroom.png: {run.evaluation}", soft_wrap=True)
+    out.print(*tables, *([stress_table(under, found.ordered(), found.best_rule)] if pack else []))
+    out.print(f"scores.csv, summary.json, figures: {run.evaluation}", soft_wrap=True)
+    if config.report:
+        out.print(f"report: {file}", soft_wrap=True)
 
 
 def main() -> None:

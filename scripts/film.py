@@ -16,13 +16,14 @@ def film(name: str, policy: Any, path: Path, seed: int = 0) -> None:
 
     from pointsman import envs
 
-    env = envs.make(name, 1)
+    env = envs.make(name, 1, render_mode="rgb_array")
     observation, _ = env.reset(seed=seed)
     frames = []
     for k in range(SKIP + FRAMES):
         action = policy.act(observation, env.action_masks(), env.action_uniforms())
         if k >= SKIP:
-            picture = Image.fromarray(env.picture(0))
+            (drawn,) = env.render() or ()
+            picture = Image.fromarray(drawn)
             does = env.problem.actions[int(action[0])].replace("_", " ")
             ImageDraw.Draw(picture).text((175, 18), f"> {does}", fill="#3f9142", font_size=20)
             frames.append(picture.quantize(32))

@@ -36,7 +36,8 @@ def train(config: Any) -> None:
         if config.baselines and not (run.path / "rules").is_dir():
             keep_baselines(run, problem, training, config.seed, plain(config.search), learner.total_steps)
         print(f"training {config.agent.name} on {problem.id}; curves: tensorboard --logdir {run.path}")
-        with RunLog(run.tensorboard / str(config.agent.name), env, str(config.agent.name)) as log:
+        chosen = {"env": problem.id, "seed": config.seed, "agent": plain(config.agent)}
+        with RunLog(run.tensorboard / str(config.agent.name), env, str(config.agent.name), chosen) as log:
             policy = learner.fit(env, log, seed=config.seed, checkpoint=run.checkpoint)
     except KeyboardInterrupt:
         how = "go on" if run.checkpoint.is_file() else "begin the training again"

@@ -1,15 +1,22 @@
-"""Shared by all tests: where the real logs are, and what is deselected without them."""
+"""Shared by all tests: where the real logs and the browser are, and what is deselected without them."""
 
+import shutil
 from pathlib import Path
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `data` are reported as deselected where ../shared/data is absent."""
-    if DATA.is_dir():
-        return
-    absent = [item for item in items if item.get_closest_marker("data")]
+    """Tests marked `data` or `browser` are reported as deselected where ../shared/data or chromium is absent."""
+    missing = {mark for mark, there in {"data": DATA.is_dir(), "browser": shutil.which("chromium")}.items() if not there}
+    absent = [item for item in items if any(item.get_closest_marker(mark) for mark in missing)]
     if absent:
         config.hook.pytest_deselected(items=absent)
-        items[:] = [item for item in items if not item.get_closest_marker("data")]
+        items[:] = [item for item in items if item not in absent]
+
+
+def pytest_report_header(config):
+    """Says which tests cannot run here."""
+    if not shutil.which("chromium"):
+        return "chromium is absent: tests marked browser are deselected"
+    return None

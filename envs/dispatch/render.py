@@ -15,12 +15,12 @@ OLD = 10.0
 """Minutes of waiting at which a request in a queue is drawn darkest."""
 
 
-def render(problem: Any, state: Any, row: int) -> NDArray[np.uint8]:
-    """Row `row` of the state as uint8 [height, width, 3]."""
+def render(problem: Any, view: Any) -> NDArray[np.uint8]:
+    """The state of a row as uint8 [height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    p, config = problem.params, problem.config
+    p, config, state = problem.params, problem.config, view.state
     classes, teams = list(config["classes"]), list(config["teams"])
     figure = Figure(figsize=(8.0, 1.8 + 0.9 * len(teams)), dpi=80)
     canvas = FigureCanvasAgg(figure)
@@ -28,16 +28,16 @@ def render(problem: Any, state: Any, row: int) -> NDArray[np.uint8]:
     top = 1.9 + len(teams)
     axis.set(xlim=(0, 10), ylim=(0, top))
     axis.axis("off")
-    picked = int(state.picked[row])
-    clock = state.clock[row]
+    picked = int(state.picked)
+    clock = state.clock
     day, hour, minute = DAYS[int(clock // 1440) % 7], int(clock // 60) % 24, int(clock) % 60
     axis.text(0.2, top - 0.4, f"{day} {hour:02d}:{minute:02d}", fontsize=15, color=INK, weight="bold", va="center")
     axis.text(9.8, top - 0.4, problem.id, fontsize=10, color=FAINT, ha="right", va="center")
-    _request(axis, top - 1.2, problem, state, row, picked, classes)
-    _automation(axis, top - 1.2, p, state, row)
+    _request(axis, top - 1.2, problem, state, picked, classes)
+    _automation(axis, top - 1.2, p, state)
     for j, name in enumerate(teams):
         y = top - 2.3 - j
-        people, busy, waiting = (int(x[row, j]) for x in (state.on_duty, state.busy, state.waiting))
+        people, busy, waiting = (int(x[j]) for x in (state.on_duty, state.busy, state.waiting))
         deciding = picked == 1 + j
         axis.text(0.2, y + 0.3, name.replace("_", " "), fontsize=10, color=INK, va="center")
         axis.text(
@@ -46,7 +46,7 @@ def render(problem: Any, state: Any, row: int) -> NDArray[np.uint8]:
         for k in range(min(max(people, busy + deciding), SHOWN)):
             colour = BUSY if k < busy else ("#f0b429" if deciding and k == busy else FREE)
             _dot(axis, 1.9 + 0.27 * (k % 12), y + 0.3 - 0.3 * (k // 12), colour)
-        ages = clock - state.queue[row, j, : min(waiting, SHOWN), kernel.ENTERED]
+        ages = clock - state.queue[j, : min(waiting, SHOWN), kernel.ENTERED]
         for k, age in enumerate(ages):
             _box(axis, 5.5 + 0.27 * (k % 14), y + 0.3 - 0.3 * (k // 14), min(max(age, 0.0) / OLD, 1.0))
         oldest = f", oldest {max(ages[0], 0.0):.0f} min" if waiting else ""
@@ -55,10 +55,10 @@ def render(problem: Any, state: Any, row: int) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
-def _request(axis: Any, y: float, problem: Any, state: Any, row: int, picked: int, classes: list[str]) -> None:
+def _request(axis: Any, y: float, problem: Any, state: Any, picked: int, classes: list[str]) -> None:
     """The request at hand: its class, and its score as a bar."""
-    kind = int(state.held[row, kernel.HELD_KIND] if picked else state.request.kind[row])
-    score = 1.0 if picked else float(state.request.score[row])
+    kind = int(state.held[kernel.HELD_KIND] if picked else state.request.kind)
+    score = 1.0 if picked else float(state.request.score)
     what = f"picked up, easy: {problem.actions[picked]} decides" if picked else "arrives"
     name = f"{classes[kind]} " if len(classes) > 1 else "request "
     axis.text(0.2, y + 0.25, name.replace("_", " ") + what, fontsize=10, color=INK, va="center")
@@ -67,9 +67,9 @@ def _request(axis: Any, y: float, problem: Any, state: Any, row: int, picked: in
     axis.text(3.3, y - 0.15, f"{score:.2f} easy", fontsize=8, color=FAINT, va="center")
 
 
-def _automation(axis: Any, y: float, p: Any, state: Any, row: int) -> None:
+def _automation(axis: Any, y: float, p: Any, state: Any) -> None:
     """Automation: what is in it, of what it holds, or that it is out."""
-    inside, out = int(state.in_automation[row]), bool(state.outages[row] & 1)
+    inside, out = int(state.in_automation), bool(state.outages & 1)
     limited = p.automation_capacity < kernel.UNLIMITED
     places = min(p.automation_capacity if limited else inside, SHOWN)
     label = "automation: out" if out else f"automation: {inside}" + (f" of {p.automation_capacity}" if limited else "")

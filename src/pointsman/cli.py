@@ -22,7 +22,11 @@ def launch(task: Callable[[Any], None], config: str) -> None:
 
     bad_input = (PointsmanError, HydraException, OmegaConfBaseException, OSError)
 
+    begun = False
+
     def guarded(composed: Any) -> None:
+        nonlocal begun
+        begun = True
         # Leaving by SystemExit keeps Hydra from adding lines of its own.
         try:
             task(composed)
@@ -35,8 +39,19 @@ def launch(task: Callable[[Any], None], config: str) -> None:
         hydra.main(version_base="1.3", config_path="pkg://pointsman.conf", config_name=config)(guarded)()
     except bad_input as error:
         sys.exit(_complain(_reason(error)))
+    except ValueError as error:
+        if begun:
+            raise
+        sys.exit(_complain(_reason(error)))  # Hydra's own, of overrides such as stress=true
     except KeyboardInterrupt:
         sys.exit(_complain("interrupted", status=130))
+
+
+def single_threaded() -> None:
+    """Networks on one thread: batches of some hundred rows gain nothing from more, and on a busy machine lose tenfold."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def plain(config: Any) -> dict[str, Any]:

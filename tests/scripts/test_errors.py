@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 import torch.utils.tensorboard, hydra.core.plugins
 import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.scripts.baselines
 hydra.core.plugins.Plugins.instance()
-from pointsman.scripts import evaluate, train
+from pointsman.scripts import compare, evaluate, gate, train
 answers = {}
 for name, (script, *arguments) in json.load(sys.stdin).items():
     if (child := os.fork()) == 0:
@@ -25,7 +25,7 @@ for name, (script, *arguments) in json.load(sys.stdin).items():
         sys.argv = [script, *arguments]
         status = 0
         try:
-            {"train": train, "evaluate": evaluate}[script].main()
+            {"compare": compare, "evaluate": evaluate, "gate": gate, "train": train}[script].main()
         except SystemExit as leaving:
             status = leaving.code or 0
         except BaseException:
@@ -61,6 +61,19 @@ CASES = {
     "network": ("evaluate", ["run=network"], "network/policy"),
     "rule": ("evaluate", ["run=rule"], r"rule/rules/threshold/policy\.json"),
     "optimum": ("evaluate", ["run=optimum"], "optimum/optimum"),
+    "episodes": ("evaluate", ["run=whole", "episodes=1"], "episodes must be an integer of at least 2, got 1"),
+    "until": ("evaluate", ["run=whole", "episodes=2", "until=-1"], "until must be a positive share .*-1"),
+    "stress": ("evaluate", ["run=whole", "stress=dispach"], "stress/dispach"),
+    "stress_true": ("evaluate", ["run=whole", "stress=true"], "group override must be a string"),
+    "stress_of_others": ("evaluate", ["run=whole", "stress=queueing"], "stress arrivals_x1.1: unknown key 'arrival_profile'"),
+    "gate_nowhere": ("gate", ["run=nowhere"], "run=nowhere: no such folder"),
+    "limits": ("gate", ["run=whole", "limits=dispach"], "unknown limits 'dispach'.*dispatch"),
+    "limits_nowhere": ("gate", ["run=whole", "limits=nowhere.yaml"], "limits: no file at nowhere.yaml"),
+    "gate_episodes": ("gate", ["run=whole", "episodes=1"], "episodes must be"),
+    "compare_nothing": ("compare", ["run=[]"], r"run=\[\] names no run"),
+    "compare_nowhere": ("compare", ["run=[whole,nowhere]"], "run=nowhere: no such folder"),
+    "compare_twice": ("compare", ["run=[whole,rule]"], "rule: there are two runs of ppo on dispatch/mini with seed 4"),
+    "compare_pattern": ("compare", ["run=nothing*"], r"run=nothing\*: no finished run matches"),
 }
 
 

@@ -63,6 +63,12 @@ def test_evaluation_writes_scores_and_summary(trained, start):
     totals = scores.groupby("policy")[["cost", "elapsed"]].sum()
     rates = totals["cost"] / totals["elapsed"]
     assert {name: found["cost_rate"] for name, found in summary["policies"].items()} == pytest.approx(rates.to_dict())
+    assert done.stdout.strip().splitlines()[-1] == f"report: {path.relative_to(folder)}/evaluation/report.html"
+    page = (path / "evaluation" / "report.html").read_text()
+    assert all(f"id='{part}'" in page for part in ("result", "headroom", "kpis", "learning", "actions", "rules", "provenance"))
+    assert {file.stem for file in (path / "evaluation").glob("*.png")} >= {"costs", "headroom", "learning", "actions"}
+    found = EventAccumulator(str(path / "tensorboard" / "evaluation"), size_guidance={"images": 0}).Reload()
+    assert "evaluation/actions" in found.Tags()["images"]
     assert "Headroom" in done.stdout
     assert "the best tuned rule" in done.stdout
 
@@ -87,6 +93,39 @@ def test_frozen_policies_are_set_beside_those_of_a_changed_world(trained, start)
         RunFolder.open("nowhere", "frozen")
     with pytest.raises(PointsmanError, match="has other observations or actions than dispatch/surge"):
         RunFolder.open(str(before), "frozen").frozen(envs.build(envs.configure("dispatch/surge")))
+
+
+def test_curves_come_with_a_layout_and_hyperparameters(trained):
+    """TensorBoard's plugins find both in the learner's own run."""
+    _, path = trained
+    found = EventAccumulator(str(path / "tensorboard" / "ppo")).Reload()
+    layout = found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert all(f"^kpi/{name}$".encode() in layout for name in ("service_level", "mean_wait", "abandonment"))
+    assert b"^reward_rate$" in layout
+    begun = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    for setting in (b"agent.learning_rate", b"agent.gae_lambda", b"seed", b"dispatch/mini"):
+        assert setting in begun
+
+
+def test_gate_and_comparison_of_a_finished_run(trained, start):
+    """A policy of 8,192 decisions is not fit to be deployed; one run is compared as any number of them."""
+    folder, path = trained
+    (folder / "pack.yaml").write_text("busy: {change: {arrival_rate: {times: 1.1}}}")
+    (folder / "limits.yaml").write_text("{cost: 0.01, pack: pack.yaml, kpis: {mean_wait: {rises: 10 %}}}")
+    done = start(folder, "gate", f"run={path.relative_to(folder)}", "episodes=3", "limits=limits.yaml")
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert all(line.startswith(("pass  ", "FAIL  ")) for line in lines[:-1])
+    assert lines[-1].startswith("gate: ppo rejected, for cost")
+    names = [line[6:].split(":")[0] for line in lines[:-1]]
+    assert names == ["illegal actions", "cost", "divergence", "mean_wait", "latency of a decision", "stress busy"]
+    done = start(folder, "compare", f"run=[{path.relative_to(folder)}]", "episodes=3", "output=compared")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "report: compared/report.html"
+    assert len(pd.read_csv(folder / "compared" / "scores.csv")) == 3 * (len(RULES) + 2)
+    page = (folder / "compared" / "report.html").read_text()
+    assert "probability to beat the rule" in page
+    assert "id='actions'" in page
 
 
 def test_interrupt_says_how_to_go_on_and_resuming_completes(tmp_path, start, begin):
