@@ -6,9 +6,9 @@
     {towards: mean, by: 0.5, weights: other.key}  each number half the way to their mean, or to a number given
     {flip: true}                                  the largest takes the value of the smallest, and so on
 
-Keys are dotted; a `*` stands for every name at its place (`teams.*.staff`), and `flip` then works across them. A relative
-change of a key that is null changes nothing, or with `fill: x` beside it what null counts as. A key that the configuration
-does not have is an error.
+Keys are dotted; a `*` stands for every name or list entry at its place (`teams.*.staff`), and `flip` then works across
+them. A relative change of a key that is null changes nothing, or with `fill: x` beside it what null counts as. A key that the
+configuration does not have is an error.
 """
 
 from collections.abc import Mapping
@@ -104,18 +104,26 @@ def _keys(config: Mapping[str, Any], pattern: str) -> list[str]:
     for part in pattern.split("."):
         ahead = []
         for prefix, node in found:
-            names = list(node) if isinstance(node, Mapping) else []
-            if part != "*" and part not in names:
-                raise unknown("key", pattern, [f"{prefix}{name}" for name in names])
-            ahead += [(f"{prefix}{name}.", node[name]) for name in (names if part == "*" else [part])]
+            below = _below(node)
+            if part != "*" and part not in below:
+                raise unknown("key", pattern, [f"{prefix}{name}" for name in below])
+            ahead += [(f"{prefix}{name}.", below[name]) for name in (below if part == "*" else [part])]
         found = ahead
     return [prefix[:-1] for prefix, _ in found]
+
+
+def _below(node: Any) -> Mapping[str, Any]:
+    """What lies below a node, by name, or by place in a list."""
+    if isinstance(node, list):
+        return {str(place): part for place, part in enumerate(node)}
+    return node if isinstance(node, Mapping) else {}
 
 
 def _get(config: Mapping[str, Any], key: str) -> Any:
     node: Any = config
     for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            raise unknown("key", key, list(node) if isinstance(node, Mapping) else [])
-        node = node[part]
+        below = _below(node)
+        if part not in below:
+            raise unknown("key", key, below)
+        node = below[part]
     return node

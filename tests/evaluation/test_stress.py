@@ -12,6 +12,7 @@ from pointsman.evaluation.stress import Distorted, load_pack, stress_rows, stres
 CONFIG = {
     "rate": 3, "rates": [1.5, 6.0], "none": None, "share": 0.4, "staff": {"a": {"n": 10}, "b": {"n": 4}},
     "bins": [1.0, 0.5, 0.0], "weights": [2.0, 1.0, 1.0], "minutes": {"easy": 2.0, "hard": 4.0}, "name": "x",
+    "shifts": [{"staff": 5, "days": "mon"}, {"staff": 3, "days": "tue"}],
 }  # fmt: skip
 
 
@@ -29,6 +30,8 @@ CONFIG = {
         ({"weights": {"flip": True}}, {"weights": [1.0, 1.0, 2.0]}),
         ({"staff.*.n": {"flip": True}}, {"staff.a.n": 4, "staff.b.n": 10}),
         ({"none": {"times": 2}}, {}),
+        ({"none.*.staff": {"times": 2}}, {}),
+        ({"shifts.*.staff": {"times": 2}}, {"shifts.0.staff": 10, "shifts.1.staff": 6}),
         ({"none": {"times": 2, "fill": [1.0]}}, {"none": [2.0]}),
         ({"rate": {"times": 1, "fill": 7}}, {}),
         ({"rate": 3}, {}),
@@ -65,6 +68,8 @@ def test_shipped_packs_fit_every_problem(preset):
     name, rule = next(iter(envs.rules(problem).items()))
     found = stresses(problem, load_pack(preset.split("/")[0]))
     assert len(found) >= 6
+    if preset.startswith("dispatch"):
+        assert {"staff_missing", "automation_off", "handling_longer"} <= {stress.name for stress in found}
     assert {stress.name for stress in found} >= {"arrivals_x2", "arrivals_x4", "observed_late", "observed_seldom"}
     for stress in found:
         under = under_stress(stress, {name: rule(problem)}, name, [name], 2, 0)
