@@ -1,6 +1,5 @@
 """Masked categorical and multi-categorical distributions over logits; illegal actions have probability 0."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,8 +87,3 @@ def invert(probability: Tensor, u: Tensor) -> Tensor:
     index = (cumulative <= (u.to(cumulative.dtype) * cumulative[:, -1])[:, None]).sum(-1)
     last = probability.shape[-1] - 1 - (probability.flip(-1) > 0).to(torch.int8).argmax(-1)
     return torch.minimum(index, last)
-
-
-def tensor(array: np.ndarray) -> Tensor:
-    """A tensor that shares memory with a numpy array."""
-    return torch.from_numpy(array)

@@ -5,14 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from pointsman import envs
 from pointsman.envs.ledger import Kpi, Ledger, Ratio
@@ -21,6 +16,7 @@ from pointsman.evaluation.compare import Comparison, run_all
 from pointsman.evaluation.statistics import Interval, difference_of
 from pointsman.evaluation.steady import diverges
 from pointsman.evaluation.stress import Stress, load_pack, stresses, under_stress
+from pointsman.shipped import load_yaml
 
 
 @dataclass
@@ -52,20 +48,7 @@ class Check(NamedTuple):
 
 def load_limits(name: str) -> Limits:
     """Limits by the name of shipped ones (a problem family), or by the path of a yaml file; errors name the key."""
-    shipped = files("pointsman.conf") / "gates"  # not conf/limits: Hydra would take limits=<path> for a choice from that group
-    names = sorted(file.name[:-5] for file in shipped.iterdir() if file.name.endswith(".yaml"))
-    path = Path(name)
-    if name in names:
-        path = Path(str(shipped / f"{name}.yaml"))
-    elif path.suffix not in (".yaml", ".yml"):
-        raise unknown("limits", name, [*names, "<path of a .yaml file>"])
-    elif not path.is_file():
-        raise PointsmanError(f"limits: no file at {name}")
-    try:
-        found: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Limits), OmegaConf.load(path)))
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, OSError) as error:
-        key = getattr(error, "full_key", None)
-        raise PointsmanError(f"limits {name}: {f'{key}: ' if key else ''}{str(error).splitlines()[0]}") from None
+    found: Limits = load_yaml("limits", name, "gates", Limits)
     for part in ("kpis", "classes"):
         for kpi, change in getattr(found, part).items():
             _margin(f"limits {name}: {part}.{kpi}", change, 1.0)

@@ -11,23 +11,19 @@ such as another class mix where there is one class, is left out. Field names may
 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
-from yaml import YAMLError
 
 from pointsman import envs
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError, unknown
 from pointsman.evaluation.changes import changed
 from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.shipped import load_yaml
 
 PARTS = ("says", "change", "with", "observe")
 """Of a stress."""
@@ -37,19 +33,7 @@ DISTORTIONS = {"delay": set(), "missing": {"reads"}, "log_odds": set()}
 
 def load_pack(name: str) -> dict[str, Any]:
     """A pack by the name of a shipped one, or by the path of a yaml file."""
-    shipped = files("pointsman.conf") / "stress"
-    names = sorted(file.name[:-5] for file in shipped.iterdir() if file.name.endswith(".yaml"))
-    path = Path(name)
-    if name in names:
-        path = Path(str(shipped / f"{name}.yaml"))
-    elif path.suffix not in (".yaml", ".yml"):
-        raise unknown("stress pack", name, [*names, "<path of a .yaml file>"])
-    elif not path.is_file():
-        raise PointsmanError(f"stress: no file at {name}")
-    try:
-        found = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, OSError) as error:
-        raise PointsmanError(f"stress pack {name}: {' '.join(str(error).split())}") from None
+    found = load_yaml("stress pack", name, "stress")
     if not isinstance(found, dict) or not all(isinstance(given, dict) for given in found.values()):
         raise PointsmanError(f"stress pack {name}: every entry must have change or observe below it")
     return {str(key): given for key, given in found.items()}

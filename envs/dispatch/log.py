@@ -4,18 +4,16 @@ import csv
 import gzip
 import zlib
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import MISSING
 
 from pointsman.envs.dispatch.score import FEATURE
 from pointsman.errors import PointsmanError, unknown
+from pointsman.shipped import load_yaml
 
 UNITS = {"second": 1 / 60, "minute": 1.0, "hour": 60.0}
 """Minutes per unit of a column of times."""
@@ -127,24 +125,7 @@ class Log(NamedTuple):
 
 def load_mapping(name: str) -> LogMapping:
     """A mapping by the name of a shipped one, or by the path of a yaml file."""
-    # Not conf/mapping: Hydra would take mapping=<path> for a choice from that group.
-    shipped = files("pointsman.conf") / "mappings"
-    names = sorted(file.name[:-5] for file in shipped.iterdir() if file.name.endswith(".yaml"))
-    path = Path(name)
-    if name in names:
-        path = Path(str(shipped / f"{name}.yaml"))
-    elif path.suffix not in (".yaml", ".yml"):
-        raise unknown("mapping", name, [*names, "<path of a .yaml file>"])
-    elif not path.is_file():
-        raise PointsmanError(f"mapping: no file at {name}")
-    try:
-        loaded = OmegaConf.load(path)
-        mapping = OmegaConf.merge(OmegaConf.structured(LogMapping), loaded)
-        given: Any = OmegaConf.to_object(mapping)
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, OSError) as error:
-        key = getattr(error, "full_key", None)
-        reason = str(error).splitlines()[0] if not isinstance(error, YAMLError) else " ".join(str(error).split())
-        raise PointsmanError(f"mapping {name}: {f'{key}: ' if key else ''}{reason}") from None
+    given: LogMapping = load_yaml("mapping", name, "mappings", LogMapping)
     if bool(given.score.features) != bool(given.score.solved):
         raise PointsmanError(f"mapping {name}: score needs both features and solved, or neither")
     if given.score.bins < 2:

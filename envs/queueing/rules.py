@@ -53,8 +53,11 @@ class Index(Rule):
             mine[:, :idle] &= queue > 0
             mine[:, idle] |= ~mine[:, :idle].any(1)
             s = int((self.pool == p).argmax())
-            parts.append(self._best(s, queue, observation, mine, rows))
-            taken = (np.arange(idle) == parts[-1][:, None]) * (self.pool == p).sum()
+            best = self._best(s, queue, observation, mine, rows)
+            taken = (np.arange(idle) == best[:, None]) * (self.pool == p).sum()
+            # Earlier pools may have left it nothing: it idles then by naming a class whose requests are gone.
+            allowed = mask[:, p * (idle + 1) : (p + 1) * (idle + 1)]
+            parts.append(np.where(allowed[rows, best], best, allowed.argmax(1)))
             queue = np.maximum(queue - taken, 0)
         chosen = np.stack(parts, 1)
         return chosen if len(self.pools) > 1 else chosen[:, 0]

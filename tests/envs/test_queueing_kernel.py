@@ -193,6 +193,18 @@ def test_a_pool_whose_class_has_no_request_left_idles():
     assert busy[1] == 0
 
 
+@pytest.mark.parametrize("work_conserving", [True, False])
+@pytest.mark.parametrize("name", ["queueing/n_model", "queueing/reentrant"])
+def test_rules_that_decide_for_pools_are_legal(name, work_conserving):
+    """Also where an earlier pool takes the last request of the only class that a later one could serve."""
+    problem = envs.build(envs.configure(name, decisions="pools", work_conserving=work_conserving))
+    for rule in envs.rules(problem).values():
+        env, policy = envs.BatchEnv(problem, 16), rule(problem)  # an illegal action is an error
+        observation, _ = env.reset(seed=0)
+        for _ in range(200):
+            observation, *_ = env.step(policy.act(observation, env.action_masks(), env.action_uniforms()))
+
+
 def test_arrivals_follow_the_profile():
     """Slots of 10 units with rates 0.2, 1.0 and 0.6: counts by slot lie within 4 standard deviations of Poisson's."""
     env = pointsman.make(
