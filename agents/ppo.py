@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointsman import envs
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
@@ -53,6 +54,7 @@ class PPO:
         rate_step: float = 0.1,
         hidden: tuple[int, ...] = (64, 64),
         quadratic: bool = False,
+        lookahead: bool = False,
     ):
         if objective not in ("average", "discounted"):
             raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
@@ -73,7 +75,7 @@ class PPO:
         self.objective, self.discount, self.gae_lambda = objective, discount, gae_lambda
         self.clip, self.entropy, self.value_weight = clip, entropy, value_weight
         self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
-        self.quadratic = quadratic
+        self.quadratic, self.lookahead = quadratic, lookahead
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
@@ -88,8 +90,9 @@ class PPO:
             state = read_checkpoint(checkpoint, network, optimiser, shuffle, env)
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
         batch = Batch(self.rollout_steps, env.num_envs, env.layout)
+        lookahead = envs.lookahead(env) if self.lookahead else None
         while state["batches"] < batches:
-            ledger = batch.collect(env, network)
+            ledger = batch.collect(env, network, lookahead)
             self._update_rate(state, batch)
             advantage, target = self._advantages(batch, network, state)
             share = 1.0 - 0.9 * state["batches"] / batches
@@ -120,6 +123,8 @@ class PPO:
         """
         following = torch.cat([batch.value[1:], batch.last_value[None]])
         following = torch.where(batch.done, batch.final_value, following)
+        if self.lookahead:
+            following = batch.expected
         if self.objective == "average":
             reward, keep = batch.reward - state["rate"] * batch.elapsed, torch.ones_like(batch.elapsed)
         else:
@@ -178,11 +183,12 @@ class Batch:
         self.log_prob, self.value, self.reward, self.elapsed = torch.zeros(4, steps, n)
         self.done = torch.zeros(steps, n, dtype=torch.bool)
         self.final_value = torch.zeros(steps, n)
+        self.expected = torch.zeros(steps, n)
         self.last_value = torch.zeros(n)
         self.seen = torch.zeros(steps, n, layout.width)
 
     @torch.no_grad()
-    def collect(self, env: Any, network: ActorCritic) -> Any:
+    def collect(self, env: Any, network: ActorCritic, lookahead: Any = None) -> Any:
         """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout."""
         ledger = np.zeros(len(env.ledger.columns))
         normalise = network.normaliser
@@ -195,6 +201,10 @@ class Batch:
             found = network.policy(x, self.mask[t])
             self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
             self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
+            if lookahead is not None:
+                seen, probability = lookahead.after(env, action.numpy())
+                value = network.value(normalise(torch.from_numpy(seen))).view(probability.shape)
+                self.expected[t] = (value * torch.tensor(probability, dtype=torch.float32)).sum(1)
             _, reward, terminated, truncated, info = env.step(action.numpy())
             self.reward[t], self.elapsed[t] = torch.from_numpy(reward), torch.from_numpy(info["elapsed"])
             self.done[t] = torch.from_numpy(terminated | truncated)

@@ -113,6 +113,25 @@ def enumerate_chain(
     return _assemble({key: np.concatenate([part[key] for part in found]) for key in found[0]}, parts)
 
 
+class Lookahead:
+    """Everything that may follow a decision in an environment, event by event, by the kernel itself."""
+
+    def __init__(self, env: BatchEnv, events: Events):
+        self.events, n = events, env.num_envs
+        self.each = events.probability(env.state).shape[1]
+        self.wide = BatchEnv(env.problem, n * self.each, autoreset=False)
+        self.rows = np.repeat(np.arange(n), self.each)
+        events.fill(self.wide.record, np.arange(len(self.rows)), np.tile(np.arange(self.each), n))
+
+    def after(self, env: BatchEnv, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], Floats]:
+        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, and their probabilities [N, E]."""
+        wide, problem = self.wide, self.wide.problem
+        probability = self.events.probability(env.state)
+        _put(wide.state, _take(env.state, self.rows))
+        problem.kernel.apply(problem.params, wide.state, actions[self.rows], wide.record, wide.out, 0, len(self.rows))
+        return wide.out.observation, probability
+
+
 class Index:
     """Numbers whole-number codes in the order in which they are first met: a hash table of `most` places."""
 

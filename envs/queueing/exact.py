@@ -15,6 +15,24 @@ LARGEST = 2_500_000
 """Numbers in the buffers that a chain may have; servers add little to them."""
 
 
+def events(problem: Problem) -> Events:
+    """What may happen at the end of a step."""
+    p = problem.params
+    if p.arrival_share.shape[0] > 1:
+        raise PointsmanError(f"{problem.id} has time-varying arrivals, whose events are not listed here")
+    routes = np.unique(np.concatenate([[0.0], p.route_cumulative.ravel()]))
+    middle, width = (routes[1:] + routes[:-1]) / 2, np.diff(routes)
+    share = np.diff(p.event_cumulative, prepend=0.0)
+    event, route = (axis.ravel() for axis in np.indices((len(share), len(middle))))
+    # Where requests go matters to completions only, and only where it is left to chance.
+    probability = share[event] * width[route]
+
+    def fill(record: kernel.Record, rows: NDArray[np.int64], which: NDArray[np.int64]) -> None:
+        record.event[rows], record.route[rows] = event[which], middle[route[which]]
+
+    return Events(lambda state: np.broadcast_to(probability, (len(state.clock), len(probability))), fill)
+
+
 def chain(problem: Problem, size: int) -> Chain:
     """The chain with at most `size` requests in the system: arrivals beyond are lost, which makes it optimistic."""
     p = problem.params
@@ -29,16 +47,6 @@ def chain(problem: Problem, size: int) -> Chain:
         )
     params = p._replace(capacity=min(p.capacity, size), start=np.zeros_like(p.start))
     small = replace(problem, params=params, allocate=lambda n: kernel.allocate(params, n, 0))
-    routes = np.unique(np.concatenate([[0.0], p.route_cumulative.ravel()]))
-    middle, width = (routes[1:] + routes[:-1]) / 2, np.diff(routes)
-    share = np.diff(p.event_cumulative, prepend=0.0)
-    event, route = (axis.ravel() for axis in np.indices((len(share), len(middle))))
-    # Where requests go matters to completions only, and only where it is left to chance.
-    probability = share[event] * width[route]
-
-    def fill(record: kernel.Record, rows: NDArray[np.int64], which: NDArray[np.int64]) -> None:
-        record.event[rows], record.route[rows] = event[which], middle[route[which]]
-
     classes, servers, pools = p.service.shape[1], p.service.shape[0], len(p.pool_size)
     bases = [size + 2] * classes + [int(m) + 1 for m in p.pool_size for _ in range(classes)]
     bases += [pools + 1, int(p.pool_size.max()) + 1, classes + 1]
@@ -56,5 +64,4 @@ def chain(problem: Problem, size: int) -> Chain:
             code = code * base + part
         return code
 
-    events = Events(lambda state: np.broadcast_to(probability, (len(state.clock), len(probability))), fill)
-    return enumerate_chain(small, events, encode)
+    return enumerate_chain(small, events(small), encode)
