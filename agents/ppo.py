@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsman import envs
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
+from pointsman.envs.markov import Lookahead
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 
@@ -34,6 +34,10 @@ class PPO:
         rate_step: weight of the newest batch in the estimate of the reward rate.
         hidden: widths of the layers of actor and critic.
         quadratic: let the critic see squares, as fits costs of queues.
+        lookahead: take the value of the next state in expectation over all events that may happen, which the problem's
+            kernel works out one by one, instead of the value of the one that did (Dai and Gluzman 2022, "Queueing network
+            controls via deep reinforcement learning"); for problems whose events are few (`Problem.events`).
+        value_epochs, value_minibatch: further passes over a batch for the critic alone, and rows per step of these.
     """
 
     def __init__(
@@ -55,13 +59,18 @@ class PPO:
         hidden: tuple[int, ...] = (64, 64),
         quadratic: bool = False,
         lookahead: bool = False,
+        value_epochs: int = 0,
+        value_minibatch: int = 1024,
     ):
         if objective not in ("average", "discounted"):
             raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
         counts = {"total_steps": total_steps, "num_envs": num_envs, "rollout_steps": rollout_steps}
-        for key, value in (counts | {"epochs": epochs, "minibatch": minibatch}).items():
+        counts |= {"epochs": epochs, "minibatch": minibatch, "value_minibatch": value_minibatch}
+        for key, value in counts.items():
             if value < 1:
                 raise PointsmanError(f"agent.{key} must be at least 1, got {value}")
+        if value_epochs < 0:
+            raise PointsmanError(f"agent.value_epochs must be at least 0, got {value_epochs}")
         for key, share in {"gae_lambda": gae_lambda, "discount": discount, "rate_step": rate_step}.items():
             if not 0.0 <= share <= 1.0:
                 raise PointsmanError(f"agent.{key} must lie between 0 and 1, got {share}")
@@ -75,6 +84,7 @@ class PPO:
         self.objective, self.discount, self.gae_lambda = objective, discount, gae_lambda
         self.clip, self.entropy, self.value_weight = clip, entropy, value_weight
         self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
+        self.value_epochs, self.value_minibatch = value_epochs, value_minibatch
         self.quadratic, self.lookahead = quadratic, lookahead
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
@@ -90,7 +100,7 @@ class PPO:
             state = read_checkpoint(checkpoint, network, optimiser, shuffle, env)
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
         batch = Batch(self.rollout_steps, env.num_envs, env.layout)
-        lookahead = envs.lookahead(env) if self.lookahead else None
+        lookahead = Lookahead(env) if self.lookahead else None
         while state["batches"] < batches:
             ledger = batch.collect(env, network, lookahead)
             self._update_rate(state, batch)
@@ -121,10 +131,10 @@ class PPO:
 
         A truncated episode goes on in the value of its last observation, a terminated one has none.
         """
-        following = torch.cat([batch.value[1:], batch.last_value[None]])
-        following = torch.where(batch.done, batch.final_value, following)
-        if self.lookahead:
-            following = batch.expected
+        following = batch.expected
+        if not self.lookahead:
+            following = torch.cat([batch.value[1:], batch.last_value[None]])
+            following = torch.where(batch.done, batch.final_value, following)
         if self.objective == "average":
             reward, keep = batch.reward - state["rate"] * batch.elapsed, torch.ones_like(batch.elapsed)
         else:
@@ -159,7 +169,7 @@ class PPO:
                 log_ratio = found.log_prob(action) - old_log_prob
                 ratio = log_ratio.exp()
                 surrogate = torch.min(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain).mean()
-                value_loss = 0.5 * (network.critic(x)[:, 0] - aim).square().mean()
+                value_loss = self._value_loss(network, x, aim)
                 entropy = found.entropy().mean()
                 loss = self.value_weight * value_loss - surrogate - self.entropy * entropy
                 optimiser.zero_grad(set_to_none=True)
@@ -168,8 +178,20 @@ class PPO:
                 optimiser.step()
                 sums += torch.stack([surrogate, value_loss, entropy, (ratio - 1 - log_ratio).mean()]).detach()
                 rounds += 1
+        for _ in range(self.value_epochs):
+            order = torch.randperm(rows, generator=shuffle)
+            for part in order.split(self.value_minibatch):
+                loss = self.value_weight * self._value_loss(network, flat[0][part], flat[5][part])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.critic.parameters(), self.max_gradient)
+                optimiser.step()
         names = ("surrogate", "value_loss", "entropy", "kl")
         return {f"learner/{name}": float(total) / rounds for name, total in zip(names, sums, strict=True)}
+
+    @staticmethod
+    def _value_loss(network: ActorCritic, x: Tensor, aim: Tensor) -> Tensor:
+        return 0.5 * (network.critic(x)[:, 0] - aim).square().mean()
 
 
 class Batch:
@@ -182,14 +204,16 @@ class Batch:
         self.action = torch.zeros(steps, n, *([len(parts)] if len(parts) > 1 else []), dtype=torch.int64)
         self.log_prob, self.value, self.reward, self.elapsed = torch.zeros(4, steps, n)
         self.done = torch.zeros(steps, n, dtype=torch.bool)
-        self.final_value = torch.zeros(steps, n)
-        self.expected = torch.zeros(steps, n)
+        self.final_value, self.expected = torch.zeros(2, steps, n)
         self.last_value = torch.zeros(n)
         self.seen = torch.zeros(steps, n, layout.width)
 
     @torch.no_grad()
-    def collect(self, env: Any, network: ActorCritic, lookahead: Any = None) -> Any:
-        """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout."""
+    def collect(self, env: Any, network: ActorCritic, lookahead: Lookahead | None = None) -> Any:
+        """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout.
+
+        With `lookahead` (envs.markov.Lookahead), `expected` is the value after each decision, over all that may happen.
+        """
         ledger = np.zeros(len(env.ledger.columns))
         normalise = network.normaliser
         if not normalise.count.any():
@@ -202,9 +226,9 @@ class Batch:
             self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
             self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
             if lookahead is not None:
-                seen, probability = lookahead.after(env, action.numpy())
+                seen, probability = lookahead.after(action.numpy())
                 value = network.value(normalise(torch.from_numpy(seen))).view(probability.shape)
-                self.expected[t] = (value * torch.tensor(probability, dtype=torch.float32)).sum(1)
+                self.expected[t] = (value * torch.from_numpy(probability)).sum(1)
             _, reward, terminated, truncated, info = env.step(action.numpy())
             self.reward[t], self.elapsed[t] = torch.from_numpy(reward), torch.from_numpy(info["elapsed"])
             self.done[t] = torch.from_numpy(terminated | truncated)

@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pointsman.envs.core import BatchEnv, SingleEnv
-from pointsman.envs.markov import Lookahead
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
@@ -82,11 +81,6 @@ def rules(problem: Problem) -> dict[str, Any]:
 def chain(problem: Problem, size: int) -> Any:
     """The problem as a finite Markov chain (see the family's exact.py), or an error that says why it has none."""
     return _module(problem.id.split("/")[0], "exact").chain(problem, size)
-
-
-def lookahead(env: BatchEnv) -> Lookahead:
-    """What may follow a decision, by the family's events."""
-    return Lookahead(env, _module(env.problem.id.split("/")[0], "exact").events(env.problem))
 
 
 def _module(family: str, part: str) -> Any:

@@ -10,7 +10,7 @@ from scipy import sparse
 from pointsman.envs.compiled import batched
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.noise import mix
-from pointsman.envs.problem import Problem
+from pointsman.envs.problem import Events, Problem
 from pointsman.errors import PointsmanError
 
 Floats = NDArray[np.float64]
@@ -33,19 +33,8 @@ class Chain(NamedTuple):
     part_mask: NDArray[np.bool_] | None = None  # [S, sum(parts)] as a policy sees it; None: `mask`
 
 
-class Events(NamedTuple):
-    """What may happen after a decision: E events with probabilities that may depend on the state before.
-
-    probability(state) -> [N, E]; fill(record, rows, event) puts event[k] into row rows[k] of a record.
-    """
-
-    probability: Callable[[Any], Floats]
-    fill: Callable[[Any, NDArray[np.int64], NDArray[np.int64]], None]
-
-
 def enumerate_chain(
     problem: Problem,
-    events: Events,
     encode: Callable[[Any], NDArray[np.int64]],
     most: int = 4_000_000,
     chunk: int = 1 << 18,
@@ -57,6 +46,7 @@ def enumerate_chain(
 
     Raises PointsmanError beyond `most` states.
     """
+    events = events_of(problem)
     env = BatchEnv(problem, 1, autoreset=False)
     env.reset(seed=0)
     parts = env.layout.parts
@@ -116,20 +106,29 @@ def enumerate_chain(
 class Lookahead:
     """Everything that may follow a decision in an environment, event by event, by the kernel itself."""
 
-    def __init__(self, env: BatchEnv, events: Events):
-        self.events, n = events, env.num_envs
-        self.each = events.probability(env.state).shape[1]
-        self.wide = BatchEnv(env.problem, n * self.each, autoreset=False)
-        self.rows = np.repeat(np.arange(n), self.each)
-        events.fill(self.wide.record, np.arange(len(self.rows)), np.tile(np.arange(self.each), n))
+    def __init__(self, env: BatchEnv):
+        self.env, self.events = env, events_of(env.problem)
+        each = self.events.probability(env.state).shape[1]
+        self._rows = np.repeat(np.arange(env.num_envs), each)
+        self._wide = BatchEnv(env.problem, len(self._rows), autoreset=False)
+        self.events.fill(self._wide.record, np.arange(len(self._rows)), np.tile(np.arange(each), env.num_envs))
 
-    def after(self, env: BatchEnv, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], Floats]:
-        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, and their probabilities [N, E]."""
-        wide, problem = self.wide, self.wide.problem
-        probability = self.events.probability(env.state)
-        _put(wide.state, _take(env.state, self.rows))
-        problem.kernel.apply(problem.params, wide.state, actions[self.rows], wide.record, wide.out, 0, len(self.rows))
-        return wide.out.observation, probability
+    def after(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, and their probabilities [N, E].
+
+        Observations are a view of a buffer that the next call overwrites. The environment itself stays as it is.
+        """
+        wide, problem, n = self._wide, self.env.problem, len(self._rows)
+        _put(wide.state, _take(self.env.state, self._rows))
+        problem.kernel.apply(problem.params, wide.state, actions[self._rows], wide.record, wide.out, 0, n)
+        return wide.out.observation, self.events.probability(self.env.state).astype(np.float32)
+
+
+def events_of(problem: Problem) -> Events:
+    """The problem's list of events, or an error that says that it has none."""
+    if problem.events is None:
+        raise PointsmanError(f"{problem.id} has no finite list of events to look ahead at")
+    return problem.events
 
 
 class Index:

@@ -33,6 +33,16 @@ class Outputs(NamedTuple):
     truncated: NDArray[np.bool_]  # [N]
 
 
+class Events(NamedTuple):
+    """What may happen after a decision: E events with probabilities that may depend on the state before.
+
+    probability(state) -> [N, E]; fill(record, rows, event) puts event[k] into row rows[k] of a record.
+    """
+
+    probability: Callable[[Any], NDArray[np.float64]]
+    fill: Callable[[Any, NDArray[np.int64], NDArray[np.int64]], None]
+
+
 @dataclass(frozen=True)
 class Field:
     """A named entry of the observation, with its unit and range."""
@@ -71,6 +81,8 @@ class Problem:
     candidates: tuple[Field, ...] = ()
     """Entries of one candidate, the first being `present`; action m of the first `window` actions chooses candidate m."""
     window: int = 0
+    events: Events | None = None
+    """What may happen after a decision, where that can be listed; null: it cannot."""
     render: Callable[["Problem", View], NDArray[np.uint8]] | None = None
     """Draws a decision, uint8[height, width, 3]; null: the general picture (picture.py)."""
 

@@ -8,6 +8,7 @@ from pointsman.envs.ledger import Kpi, Ratio
 from pointsman.envs.problem import Field, Problem
 from pointsman.envs.queueing import kernel
 from pointsman.envs.queueing.config import QueueingConfig
+from pointsman.envs.queueing.events import events
 from pointsman.envs.queueing.params import network_of, params_from
 
 SCHEMA = QueueingConfig
@@ -56,6 +57,7 @@ def build(config: Mapping[str, Any]) -> Problem:
         time_unit="unit of time",
         horizon=params.horizon,
         warmup=number("warmup_time", config["warmup_time"]),
+        events=events(params),
         parts=(len(choices),) * len(pools) if params.kind == kernel.POOLS and len(pools) > 1 else (),
     )
 

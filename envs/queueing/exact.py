@@ -6,31 +6,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsman.envs.markov import Chain, Events, enumerate_chain
+from pointsman.envs.markov import Chain, enumerate_chain
 from pointsman.envs.problem import Problem
 from pointsman.envs.queueing import kernel
 from pointsman.errors import PointsmanError
 
 LARGEST = 2_500_000
 """Numbers in the buffers that a chain may have; servers add little to them."""
-
-
-def events(problem: Problem) -> Events:
-    """What may happen at the end of a step."""
-    p = problem.params
-    if p.arrival_share.shape[0] > 1:
-        raise PointsmanError(f"{problem.id} has time-varying arrivals, whose events are not listed here")
-    routes = np.unique(np.concatenate([[0.0], p.route_cumulative.ravel()]))
-    middle, width = (routes[1:] + routes[:-1]) / 2, np.diff(routes)
-    share = np.diff(p.event_cumulative, prepend=0.0)
-    event, route = (axis.ravel() for axis in np.indices((len(share), len(middle))))
-    # Where requests go matters to completions only, and only where it is left to chance.
-    probability = share[event] * width[route]
-
-    def fill(record: kernel.Record, rows: NDArray[np.int64], which: NDArray[np.int64]) -> None:
-        record.event[rows], record.route[rows] = event[which], middle[route[which]]
-
-    return Events(lambda state: np.broadcast_to(probability, (len(state.clock), len(probability))), fill)
 
 
 def chain(problem: Problem, size: int) -> Chain:
@@ -64,4 +46,4 @@ def chain(problem: Problem, size: int) -> Chain:
             code = code * base + part
         return code
 
-    return enumerate_chain(small, events(small), encode)
+    return enumerate_chain(small, encode)
