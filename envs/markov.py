@@ -127,7 +127,7 @@ class Lookahead:
 def events_of(problem: Problem) -> Events:
     """The problem's list of events, or an error that says that it has none."""
     if problem.events is None:
-        raise PointsmanError(f"{problem.id} has no finite list of events to look ahead at")
+        raise PointsmanError(f"{problem.id} has no finite list of events to look ahead at: set agent.lookahead=false")
     return problem.events
 
 
