@@ -77,12 +77,13 @@ def evaluate(chain: Any, probability: Floats, tolerance: float = 1e-10) -> Score
         start, source = inflow.indptr.astype(np.int64), inflow.indices.astype(np.int32)
 
         def step(share: Floats) -> tuple[Floats, bool]:
-            ahead = share.copy()
+            ahead = np.maximum(share, 0.0)  # extrapolation may overshoot, and then settle nowhere
             iteration.balance(start, source, inflow.data, ahead)
             ahead /= ahead.sum()
             return ahead, bool(np.abs(ahead - share).sum() < tolerance)
 
-        frequency = iteration.accelerate(step, np.full(states, 1.0 / states), 20_000)
+        frequency = np.maximum(iteration.accelerate(step, np.full(states, 1.0 / states), 20_000), 0.0)
+        frequency /= frequency.sum()
     elapsed = frequency @ (chain.elapsed * probability).sum(1)
     ledger = np.einsum("s,sa,sac->c", frequency, probability, chain.ledger) / elapsed
     return Score(float(frequency @ (chain.cost * probability).sum(1) / elapsed), frequency, ledger)

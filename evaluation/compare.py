@@ -316,18 +316,22 @@ def run_until(
 def exact_costs(problem: envs.Problem, policies: dict[str, Any], most: int = 250_000) -> dict[str, float]:
     """Long-run cost per unit of time by the problem's chain, of every policy; empty where there is no chain.
 
-    The chain is the largest of sizes 25, 50, 100 and 200 that surely has no more than `most` states.
+    Chains of sizes 25, 50, 100 and 200 are tried until costs no longer change, or a chain might have more than `most` states.
     """
-    try:
-        size, chain = 25, envs.chain(problem, 25)
-        while size < 200 and 8 * len(chain.cost) <= most:  # three queues grow by a factor of 8
-            size *= 2
+    costs: dict[str, float] = {}
+    for size in (25, 50, 100, 200):
+        try:
             chain = envs.chain(problem, size)
-    except PointsmanError:
-        return {}
-    if len(chain.cost) > most:
-        return {}
-    return {name: exact.evaluate(chain, tabulate(policy, chain)).average_cost for name, policy in policies.items()}
+        except PointsmanError:
+            return costs
+        if len(chain.cost) > most:
+            return costs
+        before = costs
+        costs = {name: exact.evaluate(chain, tabulate(policy, chain)).average_cost for name, policy in policies.items()}
+        settled = before and all(abs(costs[name] - before[name]) <= 1e-6 * abs(costs[name]) for name in costs)
+        if settled or 8 * len(chain.cost) > most:  # three queues grow by a factor of 8
+            return costs
+    return costs
 
 
 def tabulate(policy: Any, chain: Any) -> Any:

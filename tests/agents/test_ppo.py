@@ -219,7 +219,8 @@ def test_a_last_minibatch_of_one_row_keeps_weights_finite():
     ("key", "value"),
     [
         ("objective", "avrage"), ("total_steps", 0), ("num_envs", -1), ("rollout_steps", 0), ("epochs", 0),
-        ("minibatch", 0), ("value_epochs", -1), ("value_minibatch", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("gae_lambda", 1.2),
+        ("minibatch", 0), ("value_epochs", -1), ("value_minibatch", 0),
+        ("learning_rate", 0.0), ("learning_rate", float("nan")), ("gae_lambda", 1.2),
         ("discount", -0.1), ("rate_step", 2.0), ("clip", -0.1), ("max_gradient", 0.0), ("hidden", [0]), ("hidden", "64"),
     ],
 )  # fmt: skip
