@@ -31,6 +31,7 @@ class PPO:
         objective: "average" (reward per unit of time) or "discounted" (by discount ** elapsed).
         discount: per unit of time; only with objective "discounted".
         gae_lambda: of the generalised advantage estimate (Schulman et al. 2016).
+        entropy: weight of the actor's entropy, at the start; falls linearly to 0.
         rate_step: weight of the newest batch in the estimate of the reward rate.
         hidden: widths of the layers of actor and critic.
         quadratic: let the critic see squares, as fits costs of queues.
@@ -105,9 +106,9 @@ class PPO:
             ledger = batch.collect(env, network, lookahead)
             self._update_rate(state, batch)
             advantage, target = self._advantages(batch, network, state)
-            share = 1.0 - 0.9 * state["batches"] / batches
-            optimiser.param_groups[0]["lr"] = self.learning_rate * share
-            scalars = self._improve(network, optimiser, shuffle, batch, advantage, target)
+            left = 1.0 - state["batches"] / batches
+            optimiser.param_groups[0]["lr"] = self.learning_rate * (0.1 + 0.9 * left)
+            scalars = self._improve(network, optimiser, shuffle, batch, advantage, target, self.entropy * left)
             state["batches"] += 1
             steps = state["batches"] * self.num_envs * self.rollout_steps
             scalars |= {"learner/reward_rate_estimate": state["rate"], "learner/value_scale": float(network.value_scale)}
@@ -152,9 +153,16 @@ class PPO:
         return advantage, target / network.value_scale
 
     def _improve(
-        self, network: ActorCritic, optimiser: Any, shuffle: Any, batch: "Batch", advantage: Tensor, target: Tensor
+        self,
+        network: ActorCritic,
+        optimiser: Any,
+        shuffle: Any,
+        batch: "Batch",
+        advantage: Tensor,
+        target: Tensor,
+        bonus: float,
     ) -> dict[str, float]:
-        """Clipped surrogate, value regression and entropy, over shuffled minibatches."""
+        """Clipped surrogate, value regression and entropy, which is weighted by `bonus`, over shuffled minibatches."""
         flat = [x.flatten(0, 1) for x in (batch.normal, batch.mask, batch.action, batch.log_prob, advantage, target)]
         rows = flat[2].shape[0]
         sums = torch.zeros(4)
@@ -171,7 +179,7 @@ class PPO:
                 surrogate = torch.min(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain).mean()
                 value_loss = self._value_loss(network, x, aim)
                 entropy = found.entropy().mean()
-                loss = self.value_weight * value_loss - surrogate - self.entropy * entropy
+                loss = self.value_weight * value_loss - surrogate - bonus * entropy
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), self.max_gradient)

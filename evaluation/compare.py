@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from pointsman import envs
-from pointsman.agents import exact
-from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import EVALUATION, Rollout, join, rollout
 from pointsman.evaluation.statistics import Interval, episodes_needed, gap_closed, rate, sequential, verdict
@@ -311,35 +309,6 @@ def run_until(
         progress(done / wanted)
         more = run_all(problem, policies, min(wanted - done, CHUNK), seed, lambda share: None, done)
         found = {name: join(found[name], more[name]) for name in found}
-
-
-def exact_costs(problem: envs.Problem, policies: dict[str, Any], most: int = 250_000) -> dict[str, float]:
-    """Long-run cost per unit of time by the problem's chain, of every policy; empty where there is no chain.
-
-    Chains of sizes 25, 50, 100 and 200 are tried until costs no longer change, or a chain might have more than `most` states.
-    """
-    costs: dict[str, float] = {}
-    for size in (25, 50, 100, 200):
-        try:
-            chain = envs.chain(problem, size)
-        except PointsmanError:
-            return costs
-        if len(chain.cost) > most:
-            return costs
-        before = costs
-        costs = {name: exact.evaluate(chain, tabulate(policy, chain)).average_cost for name, policy in policies.items()}
-        settled = before and all(abs(costs[name] - before[name]) <= 1e-6 * abs(costs[name]) for name in costs)
-        if settled or 8 * len(chain.cost) > most:  # three queues grow by a factor of 8
-            return costs
-    return costs
-
-
-def tabulate(policy: Any, chain: Any) -> Any:
-    """A policy's probabilities of joint actions [S, A] in the states of a chain; the only legal one where nothing is decided."""
-    table = np.eye(chain.mask.shape[1])[chain.mask.argmax(1)]
-    mask = chain.mask if chain.part_mask is None else chain.part_mask
-    table[chain.decision] = probabilities(policy, chain.observation[chain.decision], mask[chain.decision], chain.parts)
-    return table
 
 
 def _span(interval: Interval) -> str:

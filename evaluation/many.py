@@ -8,7 +8,8 @@ from rich.table import Table
 
 from pointsman import envs
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.compare import Comparison, exact_costs, run_all
+from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.exact_costs import exact_costs
 from pointsman.evaluation.runfolder import RunFolder
 from pointsman.evaluation.statistics import (
     Floats,
@@ -62,7 +63,7 @@ def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, 
         policies |= {f"{name}#{k}": run.policies(name)[name] for k, run in enumerate(group.runs[name])}
     task = progress.add_task(group.problem.id, total=1.0, note="")
     rollouts = run_all(group.problem, policies, episodes, seed, lambda share: progress.update(task, completed=share))
-    exact = exact_costs(group.problem, policies)
+    exact = exact_costs(group.problem, policies, note=lambda text: progress.update(task, note=text))
     for name, runs in group.runs.items():
         each = [f"{name}#{k}" for k in range(len(runs))]
         rollouts[name] = [rollouts.pop(one) for one in each]  # type: ignore[assignment]

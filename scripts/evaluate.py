@@ -15,8 +15,9 @@ def evaluate(config: Any) -> None:
     from pointsman.agents.policy import save
     from pointsman.evaluation import report
     from pointsman.evaluation.assumptions import assumption_table, under_assumptions
-    from pointsman.evaluation.compare import Comparison, exact_costs, require_episodes, run_until
+    from pointsman.evaluation.compare import Comparison, require_episodes, run_until
     from pointsman.evaluation.curves import run_curves
+    from pointsman.evaluation.exact_costs import exact_costs
     from pointsman.evaluation.provenance import provenance
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
@@ -38,7 +39,9 @@ def evaluate(config: Any) -> None:
             problem, policies, learned, rules, config.episodes, config.until, config.seed,
             lambda share: progress.update(task, completed=share),
         )  # fmt: skip
-        found = Comparison(problem, rollouts, learned, rules, run.optimal_cost(), exact_costs(problem, policies), pilot)
+        exact = exact_costs(problem, policies, note=lambda text: progress.update(task, note=f"exact cost of {text}"))
+        progress.update(task, note="")
+        found = Comparison(problem, rollouts, learned, rules, run.optimal_cost(), exact, pilot)
         found.write(run.evaluation)
         if problem.config["assumptions"] and config.assumptions:
             changed = under_assumptions(found, policies, config.episodes, config.seed, progress)

@@ -15,7 +15,7 @@ from pointsman.agents.networks import ActorCritic
 from pointsman.agents.ppo import PPO, Batch
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.exact_costs import tabulate
 from pointsman.evaluation.rollout import rollout
 
 TINY = {"num_envs": 16, "rollout_steps": 8, "minibatch": 50, "epochs": 2, "hidden": (8,), "total_steps": 16 * 8 * 30}

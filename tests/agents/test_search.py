@@ -13,7 +13,7 @@ from pointsman.agents.rules import RulePolicy
 from pointsman.agents.search import RuleSearch
 from pointsman.envs.rule import Parameter, Rule
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.exact_costs import tabulate
 from pointsman.evaluation.rollout import cost_rates
 from pointsman.scripts.baselines import tuned_rules
 

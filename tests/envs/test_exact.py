@@ -10,7 +10,7 @@ import pointsman
 from pointsman import envs
 from pointsman.agents import exact
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.exact_costs import tabulate
 from pointsman.evaluation.rollout import rollout
 from pointsman.evaluation.statistics import rate
 

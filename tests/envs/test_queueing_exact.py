@@ -9,7 +9,7 @@ import pytest
 import pointsman
 from pointsman import envs
 from pointsman.agents import exact
-from pointsman.evaluation.compare import tabulate
+from pointsman.evaluation.exact_costs import tabulate
 from pointsman.evaluation.rollout import rollout
 
 TRUTH = json.loads((Path(__file__).parents[1] / "truth/queueing.json").read_text())
@@ -190,11 +190,10 @@ def test_idling_never_helps_here_and_may_be_allowed():
     assert costs[1] == pytest.approx(costs[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("seed", [1, 3])
-def test_frequencies_of_a_light_load_are_the_same_by_sweeps_and_never_negative(monkeypatch, seed):
+def test_frequencies_of_a_light_load_are_the_same_by_sweeps_and_never_negative(monkeypatch):
     """At load 0.3 most states are next to never visited, where extrapolation overshoots; any policy, against a factorisation."""
-    chain = envs.chain(envs.build(envs.configure("queueing/criss_cross", arrival_rate=0.3)), 40)
-    wish = chain.mask * np.random.default_rng(seed).random(chain.mask.shape)
+    chain = envs.chain(envs.build(envs.configure("queueing/criss_cross", arrival_rate=0.3)), 30)
+    wish = chain.mask * np.random.default_rng(1).random(chain.mask.shape)
     choice = np.eye(chain.mask.shape[1])[wish.argmax(1)]
     direct = exact.evaluate(chain, choice)
     monkeypatch.setattr(exact, "WORK", 0)

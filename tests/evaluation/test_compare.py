@@ -11,7 +11,8 @@ import pointsman
 from pointsman import envs
 from pointsman.agents import exact
 from pointsman.evaluation.assumptions import assumption_table, under_assumptions
-from pointsman.evaluation.compare import Comparison, exact_costs, run_all, tabulate
+from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.exact_costs import exact_costs, tabulate
 from pointsman.evaluation.rollout import EVALUATION, WINDOWS, Rollout, rollout
 from pointsman.evaluation.statistics import rate
 

@@ -9,7 +9,7 @@ import pytest
 import pointsman
 from pointsman import envs
 from pointsman.agents.table import TablePolicy
-from pointsman.evaluation.compare import exact_costs
+from pointsman.evaluation.exact_costs import exact_costs
 from pointsman.evaluation.rollout import rollout
 from pointsman.evaluation.statistics import (
     episodes_needed,

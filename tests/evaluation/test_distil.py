@@ -7,8 +7,8 @@ import pointsman
 from pointsman import envs
 from pointsman.agents import policy as policies
 from pointsman.envs.problem import Field
-from pointsman.evaluation.compare import exact_costs
 from pointsman.evaluation.distil import LEAVES, distil, readable
+from pointsman.evaluation.exact_costs import exact_costs
 from pointsman.evaluation.maps import action_map, axis, monotonicity, telling_pairs
 from pointsman.evaluation.rollout import rollout
 from pointsman.evaluation.visits import visits, wrong_action_costs
@@ -38,7 +38,7 @@ def mini():
 def test_visits_are_spread_as_the_chain_says(mini):
     """Shares of requests at the people, in the decisions of the optimum, against the chain's stationary distribution."""
     from pointsman.agents import exact
-    from pointsman.evaluation.compare import tabulate
+    from pointsman.evaluation.exact_costs import tabulate
 
     problem, solution, known = mini
     chain = envs.chain(problem, 60)

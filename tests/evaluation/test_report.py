@@ -10,8 +10,9 @@ import pointsman
 from pointsman import envs
 from pointsman.errors import PointsmanError
 from pointsman.evaluation import many, report
-from pointsman.evaluation.compare import Comparison, exact_costs, run_all, run_until
+from pointsman.evaluation.compare import Comparison, run_all, run_until
 from pointsman.evaluation.curves import Band
+from pointsman.evaluation.exact_costs import exact_costs
 from pointsman.evaluation.provenance import provenance
 from pointsman.evaluation.rollout import Rollout
 from pointsman.evaluation.runfolder import RunFolder
