@@ -15,6 +15,9 @@ class Log:
     def update(self, steps: int, total: int, ledger: Any, elapsed: float, scalars: dict[str, float]) -> None:
         """Called after every batch: decisions so far and in all, ledger totals [C] and time of the batch, losses."""
 
+    def flush(self) -> None:
+        """Called before a checkpoint: what was reported so far must outlive the process."""
+
 
 def bar() -> Progress:
     """A progress bar on stderr, so that stdout holds results only."""
@@ -42,6 +45,11 @@ class RunLog(Log):
         self._task = self._bar.add_task(name, total=None, note="")
         self._begun: int | None = None
 
+    @property
+    def prices(self) -> Any:
+        """Of the ledger's columns [C]."""
+        return self._env.prices
+
     def __enter__(self) -> "RunLog":
         self._bar.start()
         return self
@@ -50,6 +58,11 @@ class RunLog(Log):
         self._bar.stop()
         if self._writer is not None:
             self._writer.close()
+
+    def flush(self) -> None:
+        """Put the curves on the disk."""
+        if self._writer is not None:
+            self._writer.flush()
 
     def update(self, steps: int, total: int, ledger: Any, elapsed: float, scalars: dict[str, float]) -> None:
         """Write one point of every curve."""
@@ -144,6 +157,8 @@ def write_level(folder: Path, env: Any, ledger: Any, elapsed: float, steps: int)
     """A baseline as a run of its own: level lines under the learner's tags, from step 0 to `steps`."""
     from torch.utils.tensorboard import SummaryWriter
 
+    for old in folder.glob("events.out.*"):
+        old.unlink()  # of a run that was interrupted at its baselines
     with SummaryWriter(str(folder)) as writer:
         for tag, value in curves(env, ledger, elapsed).items():
             if np.isfinite(value):

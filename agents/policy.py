@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.errors import PointsmanError
+from pointsman.files import write_whole
 
 Actions = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -49,7 +50,7 @@ def save(policy: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     facts = policy.save(folder)
     kind = f"{type(policy).__module__}:{type(policy).__qualname__}"
-    (folder / "policy.json").write_text(json.dumps({"class": kind} | facts, indent=1) + "\n")
+    write_whole(folder / "policy.json", json.dumps({"class": kind} | facts, indent=1) + "\n")  # last: it says all is there
 
 
 def load(folder: Path) -> Any:

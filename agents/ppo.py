@@ -14,6 +14,7 @@ from torch import Tensor
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
+from pointsman.agents.ranges import require_counts, require_positive, require_shares, require_widths
 from pointsman.envs.markov import Lookahead
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
@@ -65,21 +66,15 @@ class PPO:
     ):
         if objective not in ("average", "discounted"):
             raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
-        counts = {"total_steps": total_steps, "num_envs": num_envs, "rollout_steps": rollout_steps}
-        counts |= {"epochs": epochs, "minibatch": minibatch, "value_minibatch": value_minibatch}
-        for key, value in counts.items():
-            if value < 1:
-                raise PointsmanError(f"agent.{key} must be at least 1, got {value}")
+        require_counts(
+            total_steps=total_steps, num_envs=num_envs, rollout_steps=rollout_steps, epochs=epochs, minibatch=minibatch,
+            value_minibatch=value_minibatch,
+        )  # fmt: skip
         if value_epochs < 0:
             raise PointsmanError(f"agent.value_epochs must be at least 0, got {value_epochs}")
-        for key, share in {"gae_lambda": gae_lambda, "discount": discount, "rate_step": rate_step}.items():
-            if not 0.0 <= share <= 1.0:
-                raise PointsmanError(f"agent.{key} must lie between 0 and 1, got {share}")
-        for key, size in {"learning_rate": learning_rate, "clip": clip, "max_gradient": max_gradient}.items():
-            if not 0.0 < size < float("inf"):
-                raise PointsmanError(f"agent.{key} must be positive, got {size}")
-        if not isinstance(hidden, list | tuple) or not all(isinstance(width, int) and width >= 1 for width in hidden):
-            raise PointsmanError(f"agent.hidden must be a list of widths of at least 1, got {hidden}")
+        require_shares(gae_lambda=gae_lambda, discount=discount, rate_step=rate_step)
+        require_positive(learning_rate=learning_rate, clip=clip, max_gradient=max_gradient)
+        require_widths(hidden)
         self.total_steps, self.num_envs, self.rollout_steps = total_steps, num_envs, rollout_steps
         self.epochs, self.minibatch, self.learning_rate = epochs, minibatch, learning_rate
         self.objective, self.discount, self.gae_lambda = objective, discount, gae_lambda
@@ -95,10 +90,10 @@ class PPO:
         network = ActorCritic(env.layout, self.hidden, self.quadratic)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
         shuffle = torch.Generator().manual_seed(seed)
-        state: dict[str, Any] = {"batches": 0, "rate": 0.0}
         env.reset(seed=seed)
-        if checkpoint is not None and checkpoint.is_file():
-            state = read_checkpoint(checkpoint, network, optimiser, shuffle, env)
+        holders = {"network": network, "optimiser": optimiser, "shuffle": shuffle, "env": env}
+        state = read_checkpoint(checkpoint, holders) if checkpoint else None
+        state = state or {"batches": 0, "rate": 0.0}
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
         batch = Batch(self.rollout_steps, env.num_envs, env.layout)
         lookahead = Lookahead(env) if self.lookahead else None
@@ -114,7 +109,8 @@ class PPO:
             scalars |= {"learner/reward_rate_estimate": state["rate"], "learner/value_scale": float(network.value_scale)}
             log.update(steps, batches * self.num_envs * self.rollout_steps, ledger, float(batch.elapsed.sum()), scalars)
             if checkpoint is not None and (state["batches"] % 10 == 0 or state["batches"] == batches):
-                write_checkpoint(checkpoint, network, optimiser, shuffle, env, state)
+                log.flush()  # first, so that no curve has a gap where a resumed run goes on
+                write_checkpoint(checkpoint, holders, state)
         return NetworkPolicy(network)
 
     def _update_rate(self, state: dict[str, Any], batch: "Batch") -> None:

@@ -1,10 +1,11 @@
 """Shipped configuration, and the schemas that catch misspelt keys and values of a wrong type."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.queueing.config import QueueingConfig
@@ -29,6 +30,7 @@ class TrainConfig:
     seed: int = 0
     run_dir: str | None = None  # where the run is kept; null: logs/runs/<problem>/<agent>/<time>-seed<seed>
     resume: str | None = None  # a run folder to go on with, as it was configured
+    sweep_dir: str | None = None  # with -m: where the sweep is kept, or one to go on with; null: logs/sweeps/<time>
     baselines: bool = True  # tune the rules and find the optimum, for comparison
     threads: int | None = None  # of torch; null: all cores
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -70,6 +72,11 @@ class GateConfig:
     seed: int = 0
 
 
+def _sweep_folder(given: str | None) -> str:
+    return given or f"logs/sweeps/{datetime.now():%Y%m%d-%H%M%S}"
+
+
+OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, use_cache=True, replace=True)
 _store = ConfigStore.instance()
 _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)

@@ -13,6 +13,8 @@ EVALUATION = 1 << 40
 """Added to seeds, so that no evaluation meets a record that training has seen."""
 TUNING = 1 << 41
 """Added to seeds: rules are tuned on records of their own."""
+SELECTION = 1 << 42
+"""Added to seeds: and so are settings of learners chosen."""
 
 
 WINDOWS = 240

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from glob import glob
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from pointsman import envs
 from pointsman.agents import policy
 from pointsman.errors import PointsmanError
+from pointsman.evaluation.provenance import provenance
+from pointsman.files import write_whole
 
 RUNS = Path("logs/runs")
 
 
 class RunFolder:
-    """Paths and contents of one run: config.yaml, rules/, optimum/, policy/, checkpoint.pt, tensorboard/, evaluation/."""
+    """Paths and contents of one run: config.yaml, made.json (versions, commit, command), rules/, optimum/, policy/, checkpoint.pt, tensorboard/, evaluation/."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -24,15 +27,16 @@ class RunFolder:
         self.evaluation = self.path / "evaluation"
 
     @classmethod
-    def new(cls, path: str | None, config: Any) -> "RunFolder":
-        """A folder for a run that begins now, with its configuration; one that exists is not written over."""
+    def new(cls, path: str | None, config: Any, command: str | None = None) -> "RunFolder":
+        """A folder for a run that begins now, with all that it takes to make it again; one that exists is not written over."""
         seed, name = config.seed, config.agent.get("name", "agent")
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         run = cls(path or RUNS / config.env.id / name / f"{stamp}-seed{seed}")
         if (run.path / "config.yaml").exists():
             raise PointsmanError(f"run_dir={run.path} holds a run already; go on with resume={run.path}, or take another")
         run.path.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, run.path / "config.yaml")
+        write_whole(run.path / "made.json", dumps(provenance() | ({"command": command} if command else {}), indent=1) + "\n")
+        write_whole(run.path / "config.yaml", OmegaConf.to_yaml(config))
         return run
 
     @classmethod

@@ -53,6 +53,7 @@ def keep_baselines(run: Any, problem: Problem, training: Problem, seed: int, sea
     for name, policy in policies.items():
         totals = rollout(policy, training, 200, TUNING + 1000 * seed)
         write_level(run.tensorboard / name, env, totals.ledger.sum(0), totals.elapsed.sum(), steps)
-    # Last, since a resumed run takes rules in the folder to mean that all of this is done.
+    # Last and at once, since a resumed run takes rules in the folder to mean that all of this is done.
     for name, rule in rules.items():
-        run.save_policy(f"rules/{name}", rule)
+        run.save_policy(f"rules.draft/{name}", rule)
+    (run.path / "rules.draft").rename(run.path / "rules")

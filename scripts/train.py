@@ -1,12 +1,16 @@
 """pointsman-train: compose, tune the rules, find the optimum, learn, and leave a run folder."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pointsman.cli import launch, plain
 
 
-def train(config: Any) -> None:
-    """One run; the last line printed is `run: <folder>`."""
+def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: str | None = None) -> None:
+    """One run; the last line printed is `run: <folder>`.
+
+    `around` may put a Log of its own around that of the run; `command` is what made the run, if not this process's.
+    """
     import torch
 
     from pointsman import envs
@@ -29,7 +33,7 @@ def train(config: Any) -> None:
     learner = build_learner(plain(config.agent))
     env = envs.BatchEnv(training, learner.num_envs, copy=False)
     if not resume:
-        run = RunFolder.new(config.run_dir, config)
+        run = RunFolder.new(config.run_dir, config, command)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     try:
@@ -38,7 +42,7 @@ def train(config: Any) -> None:
         print(f"training {config.agent.name} on {problem.id}; curves: tensorboard --logdir {run.path}")
         chosen = {"env": problem.id, "seed": config.seed, "agent": plain(config.agent)}
         with RunLog(run.tensorboard / str(config.agent.name), env, str(config.agent.name), chosen) as log:
-            policy = learner.fit(env, log, seed=config.seed, checkpoint=run.checkpoint)
+            policy = learner.fit(env, around(log), seed=config.seed, checkpoint=run.checkpoint)
     except KeyboardInterrupt:
         how = "go on" if run.checkpoint.is_file() else "begin the training again"
         print(f"interrupted; {how} with: pointsman-train resume={run.path}")

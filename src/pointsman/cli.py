@@ -15,7 +15,9 @@ def launch(task: Callable[[Any], None], config: str) -> None:
     Bad input ends with one line on stderr and status 2, an interrupt with status 130.
     """
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
     import pointsman.conf  # noqa: F401  (registers the schemas)
@@ -27,6 +29,8 @@ def launch(task: Callable[[Any], None], config: str) -> None:
     def guarded(composed: Any) -> None:
         nonlocal begun
         begun = True
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return task(composed)  # of a sweep with Hydra's own launcher: its errors are the launcher's
         # Leaving by SystemExit keeps Hydra from adding lines of its own.
         try:
             task(composed)

@@ -1,0 +1,32 @@
+"""Checks of hyperparameters; errors name the key, as it stands in the configuration."""
+
+from math import inf
+
+from pointsman.errors import PointsmanError
+
+
+def require_counts(**values: int) -> None:
+    """Whole numbers of at least 1."""
+    for key, value in values.items():
+        if value < 1:
+            raise PointsmanError(f"agent.{key} must be at least 1, got {value}")
+
+
+def require_shares(**values: float) -> None:
+    """Numbers from 0 to 1."""
+    for key, value in values.items():
+        if not 0.0 <= value <= 1.0:
+            raise PointsmanError(f"agent.{key} must lie between 0 and 1, got {value}")
+
+
+def require_positive(**values: float) -> None:
+    """Finite numbers above 0."""
+    for key, value in values.items():
+        if not 0.0 < value < inf:
+            raise PointsmanError(f"agent.{key} must be positive, got {value}")
+
+
+def require_widths(hidden: object) -> None:
+    """Widths of layers."""
+    if not isinstance(hidden, list | tuple) or not all(isinstance(width, int) and width >= 1 for width in hidden):
+        raise PointsmanError(f"agent.hidden must be a list of widths of at least 1, got {hidden}")
