@@ -63,7 +63,9 @@ def read_checkpoint(path: Path, holders: Mapping[str, Any]) -> dict[str, Any] | 
         state: dict[str, Any] = parts["state"]
         return state
     if files:
-        raise PointsmanError(f"every checkpoint is damaged ({', '.join(map(str, files))}): delete them to begin the training again")
+        raise PointsmanError(
+            f"every checkpoint is damaged ({', '.join(map(str, files))}): delete them to begin the training again"
+        )
     return None
 
 

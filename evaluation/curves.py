@@ -23,13 +23,19 @@ class Band(NamedTuple):
 
 
 def run_curves(learners: Mapping[str, Sequence[RunFolder]], names: Sequence[str]) -> tuple[dict[str, Band], dict[str, float]]:
-    """Cost over training by learner, a band over its runs, and the level lines of the other names, from the first run."""
+    """Cost over training by learner, a band over its runs, and the level lines of the other names, from the first run with rules.
+
+    A learner's name may be followed by its settings.
+    """
     bands = {}
     for name, runs in learners.items():
-        curves = [(steps, -values) for steps, values in (scalars(run.tensorboard / name, "reward_rate") for run in runs)]
+        curves = [
+            (steps, -values) for steps, values in (scalars(run.tensorboard / name.split()[0], "reward_rate") for run in runs)
+        ]
         if (found := band(curves)) is not None:
             bands[name] = found
-    levels, first = {}, next(iter(learners.values()))[0]
+    every = [run for runs in learners.values() for run in runs]
+    levels, first = {}, next((run for run in every if (run.path / "rules").is_dir()), every[0])
     for name in names:
         if name not in learners and len(values := scalars(first.tensorboard / name, "reward_rate")[1]):
             levels[name] = float(-values[-1])

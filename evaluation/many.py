@@ -25,7 +25,7 @@ from pointsman.evaluation.understand import understand
 
 
 class Group(NamedTuple):
-    """The runs of one problem, by learner; rules and optimum are those of the first run."""
+    """The runs of one problem, by learner and settings; rules and optimum are those of the first run that has them."""
 
     problem: envs.Problem
     runs: dict[str, list[RunFolder]]
@@ -33,16 +33,20 @@ class Group(NamedTuple):
     @property
     def first(self) -> RunFolder:
         """The run whose rules and optimum stand for all."""
-        return next(iter(self.runs.values()))[0]
+        runs = [run for each in self.runs.values() for run in each]
+        return next((run for run in runs if (run.path / "rules").is_dir()), runs[0])
 
 
 def groups(runs: Sequence[RunFolder]) -> list[Group]:
-    """Runs by problem and learner; an error where two runs differ in what they were made for, or one is named twice."""
+    """Runs by problem and learner; an error where two runs differ in what they were made for, or one is named twice.
+
+    Where runs of one learner differ in its settings, as in a sweep, each setting is a learner of its own.
+    """
     found: dict[str, Group] = {}
     seen: set[tuple[str, str, int]] = set()
-    for run in runs:
-        config = run.config()
-        problem, learner = envs.build(envs.complete(config.env)), str(config.agent.name)
+    configs = [run.config() for run in runs]
+    for run, config, learner in zip(runs, configs, labels([config.agent for config in configs]), strict=True):
+        problem = envs.build(envs.complete(config.env))
         if (key := (problem.id, learner, int(config.seed))) in seen:
             raise PointsmanError(f"run={run.path}: there are two runs of {learner} on {problem.id} with seed {config.seed}")
         seen.add(key)
@@ -55,8 +59,22 @@ def groups(runs: Sequence[RunFolder]) -> list[Group]:
     return list(found.values())
 
 
+def labels(agents: Sequence[Any]) -> list[str]:
+    """Names of learners, with those settings in which runs of the same learner differ."""
+    every = [dict(agent) for agent in agents]
+    same: dict[str, list[dict[str, Any]]] = {}
+    for agent in every:
+        same.setdefault(str(agent["name"]), []).append(agent)
+    found = []
+    for agent in every:
+        others = same[str(agent["name"])]
+        keys = [key for key, value in agent.items() if any(other.get(key) != value for other in others)]
+        found.append(" ".join([str(agent["name"]), *(f"{key}={agent[key]}" for key in keys)]))
+    return found
+
+
 def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, Comparison]:
-    """By learner, all on the same rollouts: each compared with the rules, the optimum and the other learners."""
+    """By learner, the best first, all on the same rollouts: each compared with the rules, the optimum and the other learners."""
     rules, policies = group.first.rules(), group.first.policies(next(iter(group.runs)))
     for name in group.runs:
         policies.pop(name, None)
@@ -70,7 +88,8 @@ def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, 
         if exact:
             exact[name] = float(np.mean([exact.pop(one) for one in each]))
     optimum = group.first.optimal_cost()
-    return {name: Comparison(group.problem, rollouts, name, list(rules), optimum, exact) for name in group.runs}
+    every = [Comparison(group.problem, rollouts, name, list(rules), optimum, exact) for name in group.runs]
+    return {one.learned: one for one in sorted(every, key=lambda one: float(one.cost[one.learned].mean()))}
 
 
 def in_depth(group: Group, found: Comparison, pack: str | None, episodes: int, seed: int, progress: Any) -> dict[str, Any]:

@@ -18,7 +18,10 @@ RUNS = Path("logs/runs")
 
 
 class RunFolder:
-    """Paths and contents of one run: config.yaml, made.json (versions, commit, command), rules/, optimum/, policy/, checkpoint.pt, tensorboard/, evaluation/."""
+    """Paths and contents of one run.
+
+    config.yaml, made.json (versions, commit, command), rules/, optimum/, policy/, checkpoint.pt, tensorboard/, evaluation/.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)

@@ -55,7 +55,8 @@ def test_wheel_holds_every_source_and_config(tmp_path):
             if file.suffix in (".py", ".yaml") and "__pycache__" not in file.parts:
                 assert f"pointsman/{file.relative_to(ROOT)}" in names, file
     assert "pointsman/py.typed" in names
-    assert all(name.startswith("pointsman") for name in names)
+    assert {f"hydra_plugins/pointsman/{file}.py" for file in ("launchers", "sweeper")} <= names
+    assert all(name.startswith(("pointsman", "hydra_plugins/pointsman/")) for name in names)
 
 
 def imports(file):

@@ -1,6 +1,7 @@
 """Jobs as tasks of a Ray cluster. No disk is shared: a run folder travels to the node with its task, and home with the result."""
 
 import io
+import logging
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,13 +30,13 @@ class Cluster:
 
         self._ray, self.slots = ray, slots or 1_000_000
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise PointsmanError(f"hydra.launcher.address={address}: {' '.join(str(error).split()[:40])}") from None
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": retries}
-        self._task = ray.remote(**options | ({"memory": memory} if memory else {}))(_task)
+        self._board: Any = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+        needs = {"memory": memory} if memory else {}
+        self._task: Any = ray.remote(_task).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries, **needs)
         self._running: dict[Any, Job] = {}
 
     def start(self, job: Job) -> None:

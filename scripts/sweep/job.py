@@ -30,14 +30,14 @@ class Job(NamedTuple):
     command: str  # what would make this run alone
 
 
-class Pruned(Exception):
+class PrunedError(Exception):
     """The sweep has seen enough of this job."""
 
 
 def name_of(overrides: Sequence[str]) -> str:
     """A folder's name for overrides such as agent.discount=0.9, which the command line takes without quotes."""
     told = [part.removeprefix("agent.").removeprefix("env.") for part in overrides if not part.startswith(UNNAMED)]
-    parts = [re.sub(r"[^\w.+=]", "_", part).replace("=", "-") for part in told]
+    parts = [re.sub(r"[^\w.+=-]", "_", part).replace("=", "-") for part in told]
     name = "+".join(parts)
     return name if len(name) <= 120 else f"{name[:100]}+{sha256(name.encode()).hexdigest()[:12]}"
 
@@ -55,7 +55,7 @@ def work(job: Job, listen: Listener = lambda facts: False) -> dict[str, Any]:
             except Exception:
                 traceback.print_exc()
                 raise
-    except Pruned:
+    except PrunedError:
         return {"state": "pruned"}
     except KeyboardInterrupt:
         return {"state": "interrupted"}
@@ -98,7 +98,8 @@ def _train(job: Job, folder: Path, listen: Listener) -> dict[str, Any]:
         """Hands on what a run reports, and stops it if the sweep says so."""
 
         def __init__(self, inner: Any):
-            self.inner, self.rungs, self.reward, self.elapsed = inner, [], 0.0, 0.0
+            self.inner, self.reward, self.elapsed = inner, 0.0, 0.0
+            self.rungs: list[float] = []
 
         def update(self, steps: int, total: int, ledger: Any, elapsed: float, scalars: dict[str, float]) -> None:
             self.inner.update(steps, total, ledger, elapsed, scalars)
@@ -108,7 +109,7 @@ def _train(job: Job, folder: Path, listen: Listener) -> dict[str, Any]:
                 self.rungs.append(cost)
                 self.reward = self.elapsed = 0.0
             if listen({"share": steps / total, "cost": cost, "rungs": self.rungs}):
-                raise Pruned
+                raise PrunedError
 
         def flush(self) -> None:
             self.inner.flush()

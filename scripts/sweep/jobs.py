@@ -16,7 +16,9 @@ def compose(context: Any, config: Any, overrides: list[str], name: str | None = 
     with open_dict(composed):
         del composed["hydra"]
         if composed.resume or composed.run_dir:
-            raise PointsmanError("a sweep's runs have folders of their own: leave out resume= and run_dir=; sweep_dir= names the sweep's")
+            raise PointsmanError(
+                "a sweep's runs have folders of their own: leave out resume= and run_dir=; sweep_dir= names the sweep's"
+            )
         del composed["sweep_dir"]
         composed.threads = composed.threads or 1
     path = folder / name

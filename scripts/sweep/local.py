@@ -5,6 +5,7 @@ import os
 import time
 from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pointsman.files import write_whole
@@ -27,7 +28,7 @@ class Local:
         """Begin a job, or go on with it."""
         from joblib.externals.loky import ProcessPoolExecutor
 
-        self._pool = self._pool or ProcessPoolExecutor(self.slots, timeout=None)
+        self._pool = self._pool or ProcessPoolExecutor(self.slots, timeout=None, initializer=_end_with_parent)
         self._starts[job.name] = self._starts.get(job.name, 0) + 1
         (Path(job.folder) / "stop").unlink(missing_ok=True)
         self._running[job.name] = (job, self._pool.submit(_work, job))
@@ -75,17 +76,28 @@ class Local:
             self._pool.shutdown(wait=True, kill_workers=kill)
 
 
+def _end_with_parent() -> None:
+    """In a new process: a sweep that is killed leaves none behind, as another may go on with its folders."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(EVERY)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
 def _work(job: Job) -> dict[str, Any]:
     """In the process of a job."""
-    folder, last, parent = Path(job.folder), 0.0, os.getppid()
+    folder, last = Path(job.folder), 0.0
 
     def listen(facts: dict[str, Any]) -> bool:
         nonlocal last
         if time.monotonic() - last >= EVERY or facts["share"] >= 1.0:
             last = time.monotonic()
             write_whole(folder / "progress.json", json.dumps(facts))
-        # Nobody waits for the result if the sweep was killed, and another may go on with this folder.
-        return (folder / "stop").exists() or os.getppid() != parent
+        return (folder / "stop").exists()
 
     return work(job, listen)
 

@@ -73,6 +73,6 @@ def require_success(outcomes: Outcomes, folder: str) -> None:
         name, facts = next(iter(failed.items()))
         reason = facts.get("error", facts["state"])
         raise PointsmanError(
-            f"{len(failed)} of {len(outcomes)} jobs failed, {name} first: {reason}; their output is in {folder}/<job>/output.txt, "
-            f"and the same command with sweep_dir={folder} tries again those that are not finished"
+            f"{len(failed)} of {len(outcomes)} jobs failed, {name} first: {reason}; their output is in "
+            f"{folder}/<job>/output.txt, and the same command with sweep_dir={folder} tries again what is not finished"
         )

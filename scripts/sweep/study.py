@@ -42,7 +42,9 @@ def search(
     overrides = parser.parse_overrides([f"{key}={value}" for key, value in params.items()] + arguments)
     space, fixed = split(overrides)
     if not space:
-        raise PointsmanError("nothing to search: give a sweep=<space>, or ranges such as 'agent.learning_rate=tag(log, interval(1e-4, 1e-2))'")
+        raise PointsmanError(
+            "nothing to search: give a sweep=<space>, or ranges such as 'agent.learning_rate=tag(log, interval(1e-4, 1e-2))'"
+        )
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -93,10 +95,14 @@ def split(overrides: list[Override]) -> tuple[Space, list[str]]:
         if not override.is_sweep_override():
             fixed.append(f"{key}={override.get_value_element_as_str()}")
         elif isinstance(found, IntervalSweep):
-            log, kind = "log" in found.tags, IntDistribution if isinstance(found.start, int) and isinstance(found.end, int) else None
+            log, kind = (
+                "log" in found.tags,
+                IntDistribution if isinstance(found.start, int) and isinstance(found.end, int) else None,
+            )
             space[key] = (kind or FloatDistribution)(found.start, found.end, log=log)  # type: ignore[arg-type]
         elif isinstance(found, RangeSweep) and isinstance(found.start, int) and isinstance(found.step, int):
-            space[key] = IntDistribution(found.start, int(found.stop or 0) - 1, step=found.step)
+            last = found.start + (int(found.stop or 0) - 1 - found.start) // found.step * found.step
+            space[key] = IntDistribution(found.start, last, step=found.step)
         else:
             space[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
     return space, fixed
@@ -200,7 +206,13 @@ def conclude(study: optuna.Study, folder: Path) -> float | None:
     settings = OmegaConf.create()
     for key, value in best.params.items():
         OmegaConf.update(settings, key, OmegaConf.create(f"x: {value}").x if isinstance(value, str) else value)
-    write_whole(folder / "best.yaml", f"# @package _global_\n# cost {best.value} in {best.user_attrs['folder']}\n{OmegaConf.to_yaml(settings)}")
+    write_whole(
+        folder / "best.yaml",
+        f"# @package _global_\n# cost {best.value} in {best.user_attrs['folder']}\n{OmegaConf.to_yaml(settings)}",
+    )
     print(f"{len(done)} trials finished, {cut} pruned; least cost {best.value:.6g} in {folder / best.user_attrs['folder']}:")
-    print("  " + " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in best.params.items()))
+    print(
+        "  "
+        + " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in best.params.items())
+    )
     return best.value

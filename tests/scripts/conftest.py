@@ -40,10 +40,10 @@ def trained(tmp_path_factory, start):
 
 @pytest.fixture(scope="session")
 def begin():
-    """begin(folder, script, *arguments) -> a process that runs on, with a small learner."""
+    """begin(folder, script, *arguments) -> a process that runs on."""
 
     def popen(folder, script, *arguments):
         kept = {"cwd": folder, "env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command(script, *arguments, *SMALL), **kept)
+        return subprocess.Popen(command(script, *arguments), **kept)
 
     return popen

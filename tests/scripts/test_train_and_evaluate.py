@@ -7,12 +7,13 @@ import time
 
 import pandas as pd
 import pytest
-import torch
+from conftest import SMALL
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import pointsman
 from pointsman import envs
+from pointsman.agents.checkpoint import contents
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.runfolder import RunFolder
 
@@ -130,7 +131,7 @@ def test_gate_and_comparison_of_a_finished_run(trained, start):
 
 def test_interrupt_says_how_to_go_on_and_resuming_completes(tmp_path, start, begin):
     """SIGINT after the first checkpoint; the resumed run continues there instead of at 0."""
-    process = begin(tmp_path, "train", "agent.total_steps=81920", "agent.epochs=8", "baselines=false", "run_dir=kept")
+    process = begin(tmp_path, "train", "agent.total_steps=81920", "agent.epochs=8", "baselines=false", "run_dir=kept", *SMALL)
     deadline = time.time() + 100
     while not (tmp_path / "kept" / "checkpoint.pt").exists() and time.time() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -140,11 +141,11 @@ def test_interrupt_says_how_to_go_on_and_resuming_completes(tmp_path, start, beg
     assert "go on with: pointsman-train resume=kept" in out
     assert "Traceback" not in err
     assert not (tmp_path / "kept" / "policy").exists()
-    assert torch.load(tmp_path / "kept" / "checkpoint.pt", weights_only=True)["state"]["batches"] < 40
+    assert contents(tmp_path / "kept" / "checkpoint.pt")["state"]["batches"] < 40
     done = start(tmp_path, "train", "resume=kept")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "run: kept"
-    assert torch.load(tmp_path / "kept" / "checkpoint.pt", weights_only=True)["state"]["batches"] == 40
+    assert contents(tmp_path / "kept" / "checkpoint.pt")["state"]["batches"] == 40
     files = sorted((tmp_path / "kept" / "tensorboard" / "ppo").iterdir(), key=lambda file: file.stat().st_mtime)
     first = next(event.step for event in EventAccumulator(str(files[-1])).Reload().Scalars("reward_rate"))
     assert first >= 11 * 2048

@@ -1,7 +1,8 @@
-"""`pointsman-train -m`: jobs in processes of this machine (hydra/launcher=pointsman_local), or on a Ray cluster (pointsman_ray)."""
+"""`pointsman-train -m`: jobs in processes (hydra/launcher=pointsman_local), or on a Ray cluster (pointsman_ray)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
@@ -13,7 +14,7 @@ class LocalConf:
     """Processes of this machine."""
 
     _target_: str = "hydra_plugins.pointsman.launchers.LocalLauncher"
-    slots: Optional[int] = None  # jobs at a time; null: one per core
+    slots: int | None = None  # jobs at a time; null: one per core
     retries: int = 2  # of a job whose process dies
 
 
@@ -22,11 +23,11 @@ class RayConf:
     """A Ray cluster."""
 
     _target_: str = "hydra_plugins.pointsman.launchers.RayLauncher"
-    address: Optional[str] = None  # of an existing cluster; null: RAY_ADDRESS, or one of this machine's own
-    slots: Optional[int] = None  # jobs handed to the cluster at a time; null: all, Ray queues them
+    address: str | None = None  # of an existing cluster; null: RAY_ADDRESS, or one of this machine's own
+    slots: int | None = None  # jobs handed to the cluster at a time; null: all, Ray queues them
     cpus: float = 1.0  # that a job needs
     gpus: float = 0.0
-    memory: Optional[float] = None  # bytes
+    memory: float | None = None  # bytes
     retries: int = 3  # of a job whose worker or node is lost
 
 
@@ -56,7 +57,8 @@ class PointsmanLauncher(Launcher):
         outcomes = run_all(iter(jobs), len(jobs), self.executor())
         require_success(outcomes, self.config.hydra.sweep.dir)
         costs = [outcomes[job.name].get("cost") for job in jobs]
-        return [JobReturn(overrides, status=JobStatus.COMPLETED, _return_value=cost) for overrides, cost in zip(job_overrides, costs)]
+        done = zip(job_overrides, costs, strict=True)
+        return [JobReturn(overrides, status=JobStatus.COMPLETED, _return_value=cost) for overrides, cost in done]
 
 
 class LocalLauncher(PointsmanLauncher):

@@ -1,7 +1,7 @@
 """`pointsman-train -m hydra/sweeper=pointsman_optuna`: a search for good settings with Optuna."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -10,16 +10,16 @@ from hydra.plugins.sweeper import Sweeper
 
 @dataclass
 class OptunaConf:
-    """A study; its search space comes from params and from the command line, in Hydra's words: choice, interval, range, tag(log, …)."""
+    """A study; the search space comes from params and the command line, as Hydra's choice, interval, range, tag(log, …)."""
 
     _target_: str = "hydra_plugins.pointsman.sweeper.OptunaSweeper"
     trials: int = 40  # finished or pruned, of all processes that share the study
-    study: Optional[str] = None  # its name; null: that of the problem
-    storage: Optional[str] = None  # a journal file, or a database's URL; null: journal.log in the sweep's folder
+    study: str | None = None  # its name; null: that of the problem
+    storage: str | None = None  # a journal file, or a database's URL; null: journal.log in the sweep's folder
     sampler: str = "tpe"  # or random
     seed: int = 0  # of the sampler
     pruner: str = "median"  # or hyperband, none
-    params: Dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 class OptunaSweeper(Sweeper):
@@ -35,7 +35,7 @@ class OptunaSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: List[str]) -> Any:
+    def sweep(self, arguments: list[str]) -> Any:
         """The whole search."""
         from pointsman.scripts.sweep.study import search
 
