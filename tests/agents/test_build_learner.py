@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from pointsman import conf
 from pointsman.agents import build_learner
+from pointsman.agents.dqn import DQN
 from pointsman.agents.ppo import PPO
 from pointsman.agents.sb3 import SB3
 from pointsman.errors import PointsmanError
@@ -23,7 +24,7 @@ def test_shipped_configurations_arrive_unchanged(file):
         config = OmegaConf.to_container(compose("train", [f"agent={file.stem}"]).agent)
     learner = build_learner(config)
     assert config["name"] == file.stem
-    assert isinstance(learner, PPO if file.stem.startswith("ppo") else SB3)
+    assert isinstance(learner, {"ppo": PPO, "dqn": DQN}.get(file.stem.split("_")[0], SB3))
     for key, value in config.items():
         if key not in ("_target_", "name"):
             assert getattr(learner, key) == value
