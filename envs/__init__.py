@@ -12,14 +12,15 @@ from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
-FAMILIES = ("dispatch", "queueing")
+FAMILIES = ("dispatch", "gym", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
 def presets() -> list[str]:
     """Names of the shipped problems, such as dispatch/mini."""
     root = files("pointsman.conf") / "env"
-    found = [f"{family}/{file.name[:-5]}" for family in FAMILIES for file in (root / family).iterdir()]
+    folders = {family: root / family for family in FAMILIES if (root / family).is_dir()}
+    found = [f"{family}/{file.name[:-5]}" for family, folder in folders.items() for file in folder.iterdir()]
     return sorted(name for name in found)
 
 
@@ -34,7 +35,7 @@ def configure(name: str, **overrides: Any) -> dict[str, Any]:
 
 def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """Check a configuration against its family's schema and fill in the defaults; errors name the key."""
-    family = str(given.get("id", "")).split("/")[0]
+    family = family_of(given)
     if family not in FAMILIES:
         raise unknown("problem family in id:", family, FAMILIES)
     schema = OmegaConf.structured(_module(family, "env").SCHEMA)
@@ -52,7 +53,12 @@ def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, A
 
 def build(config: dict[str, Any]) -> Problem:
     """The problem of a complete configuration."""
-    return _module(config["id"].split("/")[0], "env").build(config)
+    return _module(family_of(config), "env").build(config)
+
+
+def family_of(config: Any) -> str:
+    """The family of a configuration: the first part of its id, unless it says so itself (gym, whose ids are not ours)."""
+    return str(config.get("family") or str(config.get("id", "")).split("/")[0])
 
 
 _WARMUP = {"warmup_minutes", "warmup_time"}
@@ -75,12 +81,12 @@ def make(
 
 def rules(problem: Problem) -> dict[str, Any]:
     """The rules that apply to a problem, by name (see the family's rules.py)."""
-    return _module(problem.id.split("/")[0], "rules").rules(problem)
+    return _module(family_of(problem.config or {"id": problem.id}), "rules").rules(problem)
 
 
 def chain(problem: Problem, size: int) -> Any:
     """The problem as a finite Markov chain (see the family's exact.py), or an error that says why it has none."""
-    return _module(problem.id.split("/")[0], "exact").chain(problem, size)
+    return _module(family_of(problem.config or {"id": problem.id}), "exact").chain(problem, size)
 
 
 def _module(family: str, part: str) -> Any:
