@@ -8,26 +8,34 @@ import gymnasium
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pointsman.envs import plugins
 from pointsman.envs.core import BatchEnv, SingleEnv
+from pointsman.envs.plugins import plug
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
+
+__all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
 
 FAMILIES = ("dispatch", "gym", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
 def presets() -> list[str]:
-    """Names of the shipped problems, such as dispatch/mini."""
+    """Names of the shipped problems and of those plugged in, such as dispatch/mini."""
     root = files("pointsman.conf") / "env"
     folders = {family: root / family for family in FAMILIES if (root / family).is_dir()}
     found = [f"{family}/{file.name[:-5]}" for family, folder in folders.items() for file in folder.iterdir()]
-    return sorted(name for name in found)
+    found += [f"{family}/{name}" for family in plugins.families() for name in plugins.presets(family)]
+    return sorted(found)
 
 
 def configure(name: str, **overrides: Any) -> dict[str, Any]:
     """The complete configuration of a preset with overrides (nested ones as dicts or dotted keys)."""
     if name not in presets():
         raise unknown("problem", name, presets())
+    family, preset_name = name.split("/")
+    if family in plugins.families():
+        return complete(plugins.presets(family)[preset_name], overrides)
     preset = OmegaConf.load(str(files("pointsman.conf") / "env" / f"{name}.yaml"))
     own = {key: value for key, value in preset.items() if key != "defaults"}  # that one is Hydra's
     return complete(own, overrides)
@@ -36,8 +44,8 @@ def configure(name: str, **overrides: Any) -> dict[str, Any]:
 def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """Check a configuration against its family's schema and fill in the defaults; errors name the key."""
     family = family_of(given)
-    if family not in FAMILIES:
-        raise unknown("problem family in id:", family, FAMILIES)
+    if family not in (known := [*FAMILIES, *plugins.families()]):
+        raise unknown("problem family in id:", family, known)
     schema = OmegaConf.structured(_module(family, "env").SCHEMA)
     try:
         merged = OmegaConf.merge(schema, given)
@@ -86,10 +94,15 @@ def rules(problem: Problem) -> dict[str, Any]:
 
 def chain(problem: Problem, size: int) -> Any:
     """The problem as a finite Markov chain (see the family's exact.py), or an error that says why it has none."""
-    return _module(family_of(problem.config or {"id": problem.id}), "exact").chain(problem, size)
+    module = _module(family_of(problem.config or {"id": problem.id}), "exact")
+    if not hasattr(module, "chain"):
+        raise PointsmanError(f"{problem.id} states no chain")
+    return module.chain(problem, size)
 
 
 def _module(family: str, part: str) -> Any:
+    if family in plugins.families():
+        return plugins.part(family, part)
     return import_module(f"pointsman.envs.{family}.{part}")
 
 
