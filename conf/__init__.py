@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pointsman.envs import plugins
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.gym.config import GymConfig
+from pointsman.envs.portfolio.config import PortfolioConfig
 from pointsman.envs.queueing.config import QueueingConfig
 from pointsman.errors import PointsmanError
 
@@ -86,6 +87,7 @@ _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")
+_store.store("schema", PortfolioConfig, group="env/portfolio")
 _store.store("schema", GymConfig, group="env/gym")
 
 
