@@ -23,7 +23,7 @@ class KindConfig:
     exponent: float = 1.0  # of the power law of accuracy in milestones
     milestones: int = 10  # after which there is nothing left to try
     pace: list[float] = field(default_factory=lambda: [0.8])  # chance of a milestone in a week's work, by milestones reached
-    pilot_good: list[float] = field(default_factory=lambda: [0.8, 0.2])  # chance that a pilot goes well
+    pilot_good: list[float] = field(default_factory=lambda: [0.9, 0.1])  # chance that a pilot goes well
 
 
 @dataclass
@@ -45,12 +45,13 @@ class PortfolioConfig:
     slots: int = 10  # projects in the portfolio; proposals beyond are turned away
     window_weeks: int = 104  # in which a project is of use, from its proposal on
     window_closes: bool = True  # false: of use for so long from when it ships, however late that is
+    withdrawn_per_week: float = 0.0  # chance that whoever proposed a project takes it back before it has shipped
     test_cases: int = 25  # on which accuracy is measured after every week's work; 0: it is not
     most_pilots: int = 2  # per project, before it is begun
     impact_error: float = 0.5  # true impact is uniform within this share of the predicted one
     log_effort: bool = True  # observe person-weeks and age of every project
     horizon_weeks: int = 520
-    prices: dict[str, float] = field(default_factory=lambda: {"hours_saved": -1.0, "excess_errors": 8.0})
+    prices: dict[str, float] = field(default_factory=dict)  # by ledger column; hours saved have a negative one
     discount: float | None = None  # per week; what the Gittins index goes by
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)

@@ -70,6 +70,7 @@ def _kpis() -> dict[str, Kpi]:
         "hours_saved_per_week": Ratio(("hours_saved",), ("weeks",), "hours", "over the rest of each project's window"),
         "shipped_share": Ratio(("shipped",), ("proposed",), "", "of the proposals"),
         "stopped_share": Ratio(("stopped",), ("proposed",), "", "of the proposals"),
+        "withdrawn_share": Ratio(("withdrawn",), ("proposed",), "", "of the proposals"),
         "turned_away_share": Ratio(("turned_away",), ("proposed",), "", "the portfolio was full"),
         "excess_error_share": Ratio(("excess_errors",), ("hours_saved",), "", "cases wrong beyond what people get wrong"),
         "person_weeks_per_ship": Ratio(("person_weeks",), ("shipped",), "person-weeks"),

@@ -4,7 +4,7 @@ A week begins with a review of every project that is new or was worked on: leave
 Then each member of the team takes a project or none, one member a project. All of this takes no time. In the week, work
 reaches a milestone or does not, and what has been built is tested on a number of cases; a pilot goes well or badly. How
 accurate a project is depends on its milestones and on whether it is hard, which nobody sees: what tests and pilots say of
-that is kept as log-odds (Bayes). Then time passes, projects whose window has closed are gone, and proposals come in.
+that is kept as log-odds (Bayes). Then time passes, projects whose window has closed or that are withdrawn are gone, and proposals come in.
 """
 
 from typing import NamedTuple
@@ -25,16 +25,17 @@ LEAVE, PILOT, SHIP, STOP = range(4)
 REPLIES = ("leave", "pilot", "ship", "stop")
 EASY, HARD = 0, 1
 PLAIN = (
-    "weeks", "proposed", "turned_away", "shipped", "stopped", "expired", "pilots", "idle_weeks",
+    "weeks", "proposed", "turned_away", "shipped", "stopped", "expired", "withdrawn", "pilots", "idle_weeks",
     "project_weeks",  # projects in the portfolio, times weeks
     "hours_saved",  # by projects shipped, over what is left of their window
     "excess_errors",  # hours' worth of cases that they get wrong, less those that people would
     "delay_hours",  # that they did not save, since the window had opened before they shipped
 )  # fmt: skip
-(WEEKS, PROPOSED, TURNED_AWAY, SHIPPED, STOPPED, EXPIRED, PILOTS, IDLE_WEEKS, PROJECT_WEEKS, HOURS_SAVED, EXCESS_ERRORS,
- DELAY_HOURS) = range(len(PLAIN))  # fmt: skip
-KIND, DIFFICULTY, FACTOR = 1000, 1001, 1002
-"""Columns of a project's key; its weeks of work have keys of their own, numbered from 0."""
+(WEEKS, PROPOSED, TURNED_AWAY, SHIPPED, STOPPED, EXPIRED, WITHDRAWN, PILOTS, IDLE_WEEKS, PROJECT_WEEKS, HOURS_SAVED,
+ EXCESS_ERRORS, DELAY_HOURS) = range(len(PLAIN))  # fmt: skip
+LEVEL, DIFFICULTY, FACTOR = range(3)
+TRUTH, INTEREST = 1 << 20, 1 << 21
+"""Columns of a project's key; its weeks of work have keys of their own, numbered from 1, and those of its age from INTEREST."""
 
 
 class Params(NamedTuple):
@@ -57,6 +58,7 @@ class Params(NamedTuple):
     slots: int
     window: float
     closes: bool
+    withdrawn: float
     tests: int
     impact_error: float
     log_effort: bool
@@ -67,8 +69,10 @@ class Record(NamedTuple):
     """What one week brings."""
 
     proposal: B  # [N, C]
+    truth: F  # [N, C, 3] uniforms behind impact, difficulty, and how far the prediction of impact is off
     work: F  # [N, M] uniform behind the milestone, or the pilot, of each project
     test: F  # [N, M] uniform behind its test
+    interest: F  # [N, M] uniform behind whether it is withdrawn
 
 
 class State(NamedTuple):
@@ -114,7 +118,8 @@ def allocate(params: Params, n: int) -> tuple[State, Record]:
         milestones=ints(), odds=floats(), measured=floats(), age=floats(), effort=floats(), pilots=ints(), piloting=flags(),
         review=flags(), taken=ints(),
     )  # fmt: skip
-    return state, Record(np.zeros((n, len(params.arrival)), np.bool_), floats(), floats())
+    kinds = len(params.arrival)
+    return state, Record(np.zeros((n, kinds), np.bool_), np.zeros((n, kinds, 3)), floats(), floats(), floats())
 
 
 @inlined
@@ -130,8 +135,8 @@ def expected_accuracy(params, state, i, m):
 
 
 @inlined
-def propose(params, state, ledger, i, c, key):
-    """A project of kind c comes in; its truth is drawn from its key."""
+def propose(params, state, ledger, record, i, c, key):
+    """A project of kind c comes in."""
     ledger[i, PROPOSED] += 1.0
     m = 0
     while m < params.slots and state.present[i, m]:
@@ -139,13 +144,13 @@ def propose(params, state, ledger, i, c, key):
     if m == params.slots:
         ledger[i, TURNED_AWAY] += 1.0
         return
-    u, level = uniform(key, KIND), 0
+    u, level = record.truth[i, c, LEVEL], 0
     while level < params.impact.shape[1] - 1 and u >= params.impact_cumulative[c, level]:
         level += 1
     share = params.hard_share[c]
     state.project[i, m], state.present[i, m], state.kind[i, m], state.level[i, m] = key, True, c, level
-    state.factor[i, m] = 1.0 + params.impact_error * (2.0 * uniform(key, FACTOR) - 1.0)
-    state.hard[i, m] = 1 if uniform(key, DIFFICULTY) < share else 0
+    state.factor[i, m] = 1.0 + params.impact_error * (2.0 * record.truth[i, c, FACTOR] - 1.0)
+    state.hard[i, m] = 1 if record.truth[i, c, DIFFICULTY] < share else 0
     state.odds[i, m] = np.log(max(share, 1e-300) / max(1.0 - share, 1e-300))
     state.milestones[i, m], state.pilots[i, m], state.measured[i, m] = 0, 0, 0.0
     state.age[i, m], state.effort[i, m], state.taken[i, m] = 0.0, 0.0, -1
@@ -257,11 +262,14 @@ def pass_week(params, state, record, ledger, i):
             if params.closes and state.age[i, m] >= params.window:
                 state.present[i, m] = False
                 ledger[i, EXPIRED] += 1.0
+            elif record.interest[i, m] < params.withdrawn:
+                state.present[i, m] = False
+                ledger[i, WITHDRAWN] += 1.0
     state.clock[i] += 1.0
     week = mix(state.key[i], state.records[i])
     for c in range(params.arrival.shape[0]):
         if record.proposal[i, c]:
-            propose(params, state, ledger, i, c, mix(week, c))
+            propose(params, state, ledger, record, i, c, mix(week, c))
     state.records[i] += 1
     ask(params, state, i, 0)
 
@@ -291,19 +299,28 @@ def step(params, state, action, record, out, i):
 
 
 @inlined
+def find_out(record, i, c, key):
+    """The truth of a project, from its key."""
+    for k in range(record.truth.shape[2]):
+        record.truth[i, c, k] = uniform(key, TRUTH + k)
+
+
+@inlined
 def draw(params, state, record, i):
     """Record number `state.records[i]`: the week's proposals, and the luck of whoever is worked on."""
     week = mix(state.key[i], state.records[i])
     for c in range(params.arrival.shape[0]):
         record.proposal[i, c] = uniform(mix(week, c), 0) < params.arrival[c]
+        find_out(record, i, c, mix(week, c))
     for m in range(params.slots):
         if state.present[i, m]:
             key = mix(state.project[i, m], np.int64(state.effort[i, m]) + 1)
             record.work[i, m], record.test[i, m] = uniform(key, 0), uniform(key, 1)
+            record.interest[i, m] = uniform(state.project[i, m], INTEREST + np.int64(state.age[i, m]))
 
 
 @inlined
-def reset(params, state, out, i):
+def reset(params, state, record, out, i):
     """Start an episode with the projects of `start`."""
     state.key[i] = episode_key(out.seed[i], out.stream[i], out.episode[i])
     state.records[i], state.clock[i] = 1, 0.0
@@ -312,7 +329,9 @@ def reset(params, state, out, i):
     first = mix(state.key[i], 0)
     for c in range(params.start.shape[0]):
         for k in range(params.start[c]):
-            propose(params, state, out.ledger, i, c, mix(mix(first, c), k))
+            key = mix(mix(first, c), k)
+            find_out(record, i, c, key)
+            propose(params, state, out.ledger, record, i, c, key)
     ask(params, state, i, 0)
 
 
@@ -381,7 +400,7 @@ def advance(params, state, record, action, out, first, last, autoreset):
             observe(params, state, out.final_observation, out.final_mask, i)
             out.episode[i] += 1
             proposed, away = out.ledger[i, PROPOSED], out.ledger[i, TURNED_AWAY]
-            reset(params, state, out, i)
+            reset(params, state, record, out, i)
             out.ledger[i, PROPOSED], out.ledger[i, TURNED_AWAY] = proposed, away
         observe(params, state, out.observation, out.mask, i)
     return -1, 0
@@ -399,7 +418,7 @@ def apply(params, state, action, record, out, first, last):
 def reset_rows(params, state, record, out, rows):
     """Start the episodes out.episode[rows] of the rows named."""
     for i in rows:
-        reset(params, state, out, i)
+        reset(params, state, record, out, i)
         for column in range(out.ledger.shape[1]):
             out.ledger[i, column] = 0.0
         observe(params, state, out.observation, out.mask, i)

@@ -61,6 +61,7 @@ def params_from(config: Mapping[str, Any]) -> Params:
         slots=config["slots"],
         window=float(config["window_weeks"]),
         closes=config["window_closes"],
+        withdrawn=number("withdrawn_per_week", config["withdrawn_per_week"], high=1.0),
         tests=config["test_cases"],
         impact_error=number("impact_error", config["impact_error"], high=1.0),
         log_effort=config["log_effort"],
