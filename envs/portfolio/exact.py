@@ -1,6 +1,7 @@
 """What is known exactly of a portfolio: small instances as chains, the discounted optimum of a few independent projects, and
 a bound for every instance."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -53,6 +54,10 @@ LEFT = (8, 16, 24, 32, 48)
 """Weeks before the end that the bound tells apart."""
 
 
+NEVER = -1e15
+"""Value of an option that there is not."""
+
+
 class Bound(NamedTuple):
     """No policy costs less per week than `cost`; `price` is what a person-week of each role is worth there."""
 
@@ -69,12 +74,7 @@ def bound(problem: Problem, points: int = 41) -> Bound:
     episode: a project that comes in late has no more weeks than are left (rounded up to one of LEFT).
     Hawkins (2003), A Lagrangian decomposition approach to weakly coupled dynamic optimization problems.
     """
-    p, price = problem.params, problem.prices
-    if not set(price) <= {"hours_saved", "excess_errors", "person_weeks"} or price.get("hours_saved", 0.0) > 0:
-        raise PointsmanError(f"the bound of {problem.id} knows prices of hours_saved, excess_errors and person_weeks only")
-    worth, error = -float(price.get("hours_saved", 0.0)), float(price.get("excess_errors", 0.0))
-    projects = [Project(p, c, worth, error, points) for c in range(len(p.arrival))]
-    wage = float(price.get("person_weeks", 0.0))
+    p, projects, wage = problem.params, projects_of(problem, points), float(problem.prices.get("person_weeks", 0.0))
     people = np.bincount(p.role, minlength=len(p.pilots))
     limits = [*[weeks for weeks in LEFT if weeks < p.horizon], p.horizon]
     late = np.diff(limits, prepend=0.0) / p.horizon  # share of the weeks whose proposals have so long left, at most
@@ -91,6 +91,25 @@ def bound(problem: Problem, points: int = 41) -> Bound:
     start = np.full(len(people), 0.2 * scale)
     found = minimize(most, start, method="Nelder-Mead", options={"xatol": 1e-3 * scale, "fatol": 1e-4 * scale, "maxiter": 120})
     return Bound(-float(found.fun), np.maximum(found.x, 0.0))
+
+
+def projects_of(problem: Problem, points: int = 41) -> list["Project"]:
+    """Each kind of project on its own; an error where prices are on what they do not know."""
+    price = problem.prices
+    if not set(price) <= {"hours_saved", "excess_errors", "person_weeks"}:
+        raise PointsmanError(f"the bound of {problem.id} knows prices of hours_saved, excess_errors and person_weeks only")
+    worth, error = -float(price.get("hours_saved", 0.0)), float(price.get("excess_errors", 0.0))
+    return [Project(problem.params, c, worth, error, points) for c in range(len(problem.params.arrival))]
+
+
+class Options(NamedTuple):
+    """Value of each option [pilots run, milestones, belief], NEVER where there is none, and of the best."""
+
+    best: F
+    wait: F
+    work: F
+    pilot: F
+    ship: F
 
 
 class Project:
@@ -127,28 +146,31 @@ class Project:
         return float(self.weights @ values)
 
     def _value(self, impact: float, price: F, limit: float) -> F:
-        """[pilots left + 1, belief] at age 0 without milestones; backwards from `limit`, or until nothing changes any more."""
+        """[pilots run, belief] at age 0 without milestones."""
+        *_, last = self.backwards(impact, price, limit)
+        return last.best[:, 0]
+
+    def backwards(self, impact: float, price: F, limit: float) -> Iterator["Options"]:
+        """What each option is worth, age by age, backwards from `limit` or the end of the window; no further than things change."""
         p, c, steps = self.p, self.c, int(self.p.milestones[self.c])
         net = impact * (self.worth - self.error * (p.human[c] - self.accuracy))
-        ships = self.accuracy >= p.required[c] - 1e-12
-        ahead = np.zeros((p.most_pilots + 1, steps + 1, len(self.belief)))  # by pilots run
+        may_ship = self.accuracy >= p.required[c] - 1e-12
+        best = np.zeros((p.most_pilots + 1, steps + 1, len(self.belief)))  # by pilots run
         age = min(p.window, limit) if p.closes else limit
-        while True:
-            before = ahead
-            age, ahead = age - 1, (1.0 - p.withdrawn) * ahead
-            left = p.window - age if p.closes else p.window
-            best = np.maximum(ahead, np.where(ships, net * left, 0.0)[None])
-            best = np.maximum(best, 0.0)
-            after = np.einsum("gbd,kgd->kgb", self.test, ahead)
+        while age > 0:
+            age, before, wait = age - 1, best, (1.0 - p.withdrawn) * best
+            work, pilot = np.full_like(wait, NEVER), np.full_like(wait, NEVER)
+            after = np.einsum("gbd,kgd->kgb", self.test, wait)
             for r in range(len(p.pilots)):
                 pace = p.pace[r, c, :steps, None]
-                worked = pace * after[:, 1:] + (1 - pace) * after[:, :-1] - price[r]
-                best[:, :-1] = np.maximum(best[:, :-1], worked)
+                work[:, :-1] = np.maximum(work[:, :-1], pace * after[:, 1:] + (1 - pace) * after[:, :-1] - price[r])
                 if p.pilots[r] and p.most_pilots:
-                    best[:-1, 0] = np.maximum(best[:-1, 0], ahead[1:, 0] @ self.pilot.T - price[r])
-            if age <= 0 or (not p.closes and np.abs(best - before).max() < 1e-9 * max(np.abs(best).max(), 1e-300)):
-                return best[:, 0]
-            ahead = best
+                    pilot[:-1, 0] = np.maximum(pilot[:-1, 0], wait[1:, 0] @ self.pilot.T - price[r])
+            ship = np.broadcast_to(np.where(may_ship, net * (p.window - age if p.closes else p.window), NEVER), wait.shape)
+            best = np.maximum.reduce([wait, work, pilot, ship, np.zeros_like(wait)])
+            yield Options(best, wait, work, pilot, ship)
+            if not p.closes and np.abs(best - before).max() < 1e-9 * max(np.abs(best).max(), 1e-300):
+                return
 
 
 def together(weeks: list[F], rewards: list[float], discount: float) -> float:

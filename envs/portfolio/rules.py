@@ -54,8 +54,9 @@ class Planned(Rule):
         p = problem.params
         space = {"price": Parameter(0.0, float(p.impact.mean() * p.window) / 20.0), "crowd": Parameter(0.0, 4.0)}
         if len(p.role) > 1 and len(p.pilots) > 1:
-            space["skill"] = Parameter(0.0, 3.0)  # how much a member's pace at a kind counts, as a power
+            space["skill"] = Parameter(0.0, 6.0)  # how much a member's pace at a kind counts, as a power
         if p.most_pilots > 0 and ((p.hard_share > 0) & (p.hard_share < 1)).any():
+            space["optimism"] = Parameter(1.0, 5.0)  # power of the probability of being hard: one may find out, and stop
             space["pilots"] = Parameter(0, p.most_pilots, integer=True)
         return space
 
@@ -69,6 +70,8 @@ class Planned(Rule):
         self.milestones = self.candidate(observation, "milestones").astype(np.int64)
         plan = self.plan(observation)
         index = np.maximum(self.index(plan, observation), 0.0) * self._fit(observation) + 1e-12
+        # Pilots first: who may run them is few, and until then nobody else may go on.
+        index = index * np.where(self.candidate(observation, "piloting") > 0, 1e9, 1.0)
         best = np.where(mask[:, : self.slots], index, -1.0).argmax(1)
         chosen = np.where(mask[:, : self.slots].any(1), best, self.slots + LEAVE)
         return np.where(self.column(observation, "reviewing") > 0, self._reply(plan, observation, mask), chosen)
@@ -80,6 +83,9 @@ class Planned(Rule):
         kind, p = self.kind[rows, at], self.p
         weeks = self.weeks[kind, self.milestones[rows, at]]
         hard = seen["hard_probability"]
+        if "optimism" in self.values:
+            power = np.asarray(self.values["optimism"], float)
+            hard = hard ** (power[rows][:, None] if power.ndim else power)
         accuracy = (1.0 - hard) * p.accuracy[kind, EASY] + hard * p.accuracy[kind, HARD]
         left = np.maximum(p.window - seen["age"] - weeks, 0.0) if p.closes else p.window
         per_week = (self.saved - self.error * (p.human[kind][:, None] - accuracy)) * seen["impact"]
