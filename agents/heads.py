@@ -1,7 +1,10 @@
-"""Masked categorical and multi-categorical distributions over logits; illegal actions have probability 0."""
+"""Distributions over actions: masked categoricals, whose illegal actions have probability 0, and a Gaussian for vectors of numbers."""
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from pointsman.envs.noise import spread
 
 FORBIDDEN = -1e9
 """Logit of a masked action: its probability underflows to exactly 0, and gradients stay finite."""
@@ -73,10 +76,39 @@ class MultiCategorical:
         return torch.stack([part.mode() for part in self.parts], -1)
 
 
-Distribution = Categorical | MultiCategorical
+class Gaussian:
+    """Independent normals: mean [N, K], log_std [K]. Nothing is squashed: the environment cuts actions at its bounds.
+
+    Densities are those of what was drawn, before the cut, as is usual.
+    """
+
+    def __init__(self, mean: Tensor, log_std: Tensor):
+        self.mean, self.log_std = mean, log_std
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-density [N] of actions [N, K]."""
+        z = (action - self.mean) * torch.exp(-self.log_std)
+        return (-0.5 * z.square() - self.log_std - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Differential entropy [N] in nats."""
+        return (self.log_std + 0.5 * np.log(2 * np.pi * np.e)).sum().expand(len(self.mean))
+
+    def sample(self, u: Tensor) -> Tensor:
+        """Actions [N, K]; one uniform [N] serves all entries, hashed."""
+        each = np.empty(self.mean.shape)
+        spread(u.double().numpy(), each)
+        return self.mean + torch.exp(self.log_std) * torch.special.ndtri(torch.from_numpy(each)).float()
+
+    def mode(self) -> Tensor:
+        """Means [N, K]."""
+        return self.mean
 
 
-def distribution(logits: Tensor, mask: Tensor, parts: tuple[int, ...]) -> Distribution:
+Distribution = Categorical | MultiCategorical | Gaussian
+
+
+def distribution(logits: Tensor, mask: Tensor, parts: tuple[int, ...]) -> Categorical | MultiCategorical:
     """Categorical, or multi-categorical where a decision has several parts of the given numbers of actions."""
     return Categorical(logits, mask) if len(parts) == 1 else MultiCategorical(logits, mask, list(parts))
 

@@ -148,9 +148,10 @@ def write_bands(folder: Path, bands: Any, levels: Any) -> None:
 
 
 def curves(env: Any, ledger: Any, elapsed: float) -> dict[str, float]:
-    """Reward rate and KPIs of ledger totals [C] over a time."""
+    """Reward rate (per episode, where that counts) and KPIs of ledger totals [C] over a time."""
     kpis = {f"kpi/{name}": float(kpi(env.ledger, ledger)) for name, kpi in env.problem.kpis.items()}
-    return {"reward_rate": float(-(ledger @ env.prices) / elapsed)} | kpis
+    under = float(env.ledger.total(ledger, env.problem.demand)) if env.problem.episodic else elapsed
+    return {"reward_rate": float(-(ledger @ env.prices) / under) if under > 0 else float("nan")} | kpis
 
 
 def write_level(folder: Path, env: Any, ledger: Any, elapsed: float, steps: int) -> None:

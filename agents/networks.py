@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pointsman.agents.heads import Distribution, distribution
+from pointsman.agents.heads import Distribution, Gaussian, distribution
 from pointsman.agents.policy import one_hot
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
@@ -180,13 +180,23 @@ class ActorCritic(nn.Module):
         if layout.window:
             self.actor, self.critic = CandidateActor(layout, hidden), CandidateCritic(layout, hidden)
         else:
-            self.actor = mlp(len(layout.context), hidden, sum(layout.parts), 0.01)
             features = len(layout.context)
+            self.actor = mlp(features, hidden, len(layout.bounds) or sum(layout.parts), 0.01)
             self.critic = QuadraticCritic(features, hidden) if quadratic else mlp(features, hidden, 1, 1.0)
         self.register_buffer("value_scale", torch.ones(()))
+        if layout.image:
+            raise PointsmanError("native networks take vectors, no images: train with agent=sb3_ppo or another of stable-baselines3")
+        if layout.bounds:
+            low, high = torch.tensor(layout.bounds).T
+            bounded = torch.isfinite(high - low)
+            self.middle = torch.where(bounded, (low + high) / 2, 0.0)
+            self.reach = torch.where(bounded, (high - low) / 2, 1.0)
+            self.log_std = nn.Parameter(torch.zeros(len(low)))
 
     def policy(self, x: Tensor, mask: Tensor) -> Distribution:
         """Distribution over actions."""
+        if self.layout.bounds:
+            return Gaussian(self.middle + self.reach * self.actor(x), self.log_std + self.reach.log())
         return distribution(self.actor(x), mask, self.layout.parts)
 
     def value(self, x: Tensor) -> Tensor:
@@ -221,15 +231,17 @@ class NetworkPolicy:
         layout.check(flat)
         return self.network.policy(self.network.normaliser(torch.from_numpy(flat)), torch.from_numpy(np.asarray(mask, bool)))
 
-    def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N], or [N, K] where a decision has K parts."""
+    def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[Any]:
+        """Actions int64[N], or [N, K] where a decision has K parts; float32[N, K] where it is a vector of numbers."""
         found = self._distribution(observation, mask)
-        actions: NDArray[np.int64] = (found.mode() if self.greedy else found.sample(torch.from_numpy(u))).numpy()
+        actions: NDArray[Any] = (found.mode() if self.greedy else found.sample(torch.from_numpy(u))).numpy()
         return actions
 
     def probabilities(self, observation: Any, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Probabilities of joint actions [N, A]; of a greedy policy, 1 for the action it takes."""
         found = self._distribution(observation, mask)
+        if isinstance(found, Gaussian):
+            raise PointsmanError("a policy of vectors of numbers has a density, no probabilities")
         if self.greedy:
             return one_hot(found.mode().numpy(), self.network.layout.parts)
         return found.probabilities().double().numpy()

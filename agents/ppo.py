@@ -86,6 +86,8 @@ class PPO:
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
         env.copy = False
+        if env.problem.episodic and self.objective == "average":
+            raise PointsmanError(f"{env.problem.id} counts by the episode: take agent.objective=discounted, as agent=ppo_gym does")
         torch.manual_seed(seed)
         network = ActorCritic(env.layout, self.hidden, self.quadratic)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
@@ -206,6 +208,8 @@ class Batch:
         self.normal = torch.zeros(steps, n, layout.width)
         self.mask = torch.zeros(steps, n, sum(parts), dtype=torch.bool)
         self.action = torch.zeros(steps, n, *([len(parts)] if len(parts) > 1 else []), dtype=torch.int64)
+        if layout.bounds:
+            self.action = torch.zeros(steps, n, len(layout.bounds))
         self.log_prob, self.value, self.reward, self.elapsed = torch.zeros(4, steps, n)
         self.done = torch.zeros(steps, n, dtype=torch.bool)
         self.final_value, self.expected = torch.zeros(2, steps, n)

@@ -1,10 +1,35 @@
 """A tuned rule as a policy that can be saved: it needs the problem only to be built again."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pointsman import envs
+from pointsman.envs.core import row_of
+from pointsman.envs.problem import Layout
+from pointsman.errors import PointsmanError
+
+
+class FunctionPolicy:
+    """A function of one observation (as the environment's space has it) that returns one action."""
+
+    def __init__(self, name: str, function: Callable[[Any], Any], layout: Layout):
+        self.name, self.function, self.layout = name, function, layout
+
+    def act(self, observation: Any, mask: Any, u: Any) -> Any:
+        """Actions [N] or [N, K], row by row."""
+        shape = () if len(self.layout.parts) == 1 else (len(self.layout.bounds) or len(self.layout.parts),)
+        actions = []
+        for i in range(len(mask)):
+            action = np.asarray(self.function(row_of(observation, i)))
+            if action.size != int(np.prod(shape)) or action.dtype.kind not in ("fiu" if self.layout.bounds else "iu"):
+                wanted = f"numbers of shape {shape}" if self.layout.bounds else f"integers of shape {shape}"
+                raise PointsmanError(f"rule={self.name} must return {wanted}, got {action!r}")
+            actions.append(action.reshape(shape))
+        return np.stack(actions)
 
 
 class RulePolicy:

@@ -98,9 +98,8 @@ class SB3:
         env.illegal = "fallback"
         wrapped, kind = SB3VecEnv(env), algorithm(self.algorithm)
         try:
-            model = kind(
-                "MultiInputPolicy" if env.layout.window else "MlpPolicy", wrapped, seed=seed, verbose=0, **self.arguments
-            )
+            kind_of_net = "CnnPolicy" if env.layout.image else "MultiInputPolicy" if env.layout.window else "MlpPolicy"
+            model = kind(kind_of_net, wrapped, seed=seed, verbose=0, **self.arguments)
         except (TypeError, ValueError, AssertionError) as error:
             raise PointsmanError(f"agent.arguments do not fit {self.algorithm}: {error}") from None
         model.learn(self.total_steps, callback=_Report(wrapped, log, self.total_steps))
@@ -141,12 +140,12 @@ class SB3Policy:
     def __init__(self, model: Any, name: str, layout: Layout):
         self.model, self.name, self.layout = model, name, layout
 
-    def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N] (or [N, K]); an algorithm that knows no masks may choose illegal ones, which evaluation counts."""
+    def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[Any]:
+        """Actions int64[N] (or [N, K], or vectors of numbers); an algorithm that knows no masks may choose illegal ones, which evaluation counts."""
         self.layout.check(self.layout.flat(observation))
         masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
         actions, _ = self.model.predict(observation, deterministic=True, **masks)
-        return np.asarray(actions, np.int64)
+        return np.asarray(actions, np.float64 if self.layout.bounds else np.int64)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the model in the format of its own library."""

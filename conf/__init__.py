@@ -6,9 +6,14 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from pointsman.envs import plugins
 from pointsman.envs.dispatch.config import DispatchConfig
+from pointsman.envs.gym.config import GymConfig
+from pointsman.envs.portfolio.config import PortfolioConfig
 from pointsman.envs.queueing.config import QueueingConfig
+from pointsman.errors import PointsmanError
 
 
 @dataclass
@@ -34,6 +39,7 @@ class TrainConfig:
     baselines: bool = True  # tune the rules and find the optimum, for comparison
     threads: int | None = None  # of torch; null: all cores
     search: SearchConfig = field(default_factory=SearchConfig)
+    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
@@ -47,7 +53,9 @@ class EvaluateConfig:
     until: float | None = None  # more episodes until the main difference is known to +- this share of the cost
     assumptions: bool = True  # once more with each assumption of the problem changed
     stress: Any = None  # a pack of conf/stress: once more under each of its stresses
+    rule: Any = None  # package.module:function or file.py:function, or a list: observation -> action, set beside the others
     report: bool = True  # report.html with figures, action maps and the distilled tree
+    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
@@ -60,6 +68,7 @@ class CompareConfig:
     output: str = "logs/compare"  # folder of report.html, scores.csv and the figures
     details: bool = True  # action maps and distilled tree of each problem's best learner (its first run)
     stresses: bool = False  # and its stress matrix, under the pack of the problem's family
+    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
@@ -70,6 +79,7 @@ class GateConfig:
     limits: str | None = None  # shipped ones by name, or the path of a yaml; null: those of the problem's family
     episodes: int = 200
     seed: int = 0
+    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 def _sweep_folder(given: str | None) -> str:
@@ -84,3 +94,18 @@ _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")
+_store.store("schema", PortfolioConfig, group="env/portfolio")
+_store.store("schema", GymConfig, group="env/gym")
+
+
+def store_plugins() -> None:
+    """Make problems that are plugged in known to Hydra, so that env=<family>/<preset> composes."""
+    for family in plugins.families():
+        schema = plugins.part(family, "env").SCHEMA
+        for name, keys in plugins.presets(family).items():
+            try:
+                node = OmegaConf.merge(OmegaConf.structured(schema), keys)
+            except OmegaConfBaseException as error:
+                reason = str(error).splitlines()[0]
+                raise PointsmanError(f"preset {family}/{name}: {error.full_key or 'keys'}: {reason}") from None
+            _store.store(name, node, group=f"env/{family}")

@@ -8,25 +8,34 @@ import gymnasium
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pointsman.envs import plugins
 from pointsman.envs.core import BatchEnv, SingleEnv
+from pointsman.envs.plugins import plug
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
-FAMILIES = ("dispatch", "queueing")
+__all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
+
+FAMILIES = ("dispatch", "gym", "portfolio", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
 def presets() -> list[str]:
-    """Names of the shipped problems, such as dispatch/mini."""
+    """Names of the shipped problems and of those plugged in, such as dispatch/mini."""
     root = files("pointsman.conf") / "env"
-    found = [f"{family}/{file.name[:-5]}" for family in FAMILIES for file in (root / family).iterdir()]
-    return sorted(name for name in found)
+    folders = {family: root / family for family in FAMILIES if (root / family).is_dir()}
+    found = [f"{family}/{file.name[:-5]}" for family, folder in folders.items() for file in folder.iterdir()]
+    found += [f"{family}/{name}" for family in plugins.families() for name in plugins.presets(family)]
+    return sorted(found)
 
 
 def configure(name: str, **overrides: Any) -> dict[str, Any]:
     """The complete configuration of a preset with overrides (nested ones as dicts or dotted keys)."""
     if name not in presets():
         raise unknown("problem", name, presets())
+    family, preset_name = name.split("/")
+    if family in plugins.families():
+        return complete(plugins.presets(family)[preset_name], overrides)
     preset = OmegaConf.load(str(files("pointsman.conf") / "env" / f"{name}.yaml"))
     own = {key: value for key, value in preset.items() if key != "defaults"}  # that one is Hydra's
     return complete(own, overrides)
@@ -34,9 +43,9 @@ def configure(name: str, **overrides: Any) -> dict[str, Any]:
 
 def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     """Check a configuration against its family's schema and fill in the defaults; errors name the key."""
-    family = str(given.get("id", "")).split("/")[0]
-    if family not in FAMILIES:
-        raise unknown("problem family in id:", family, FAMILIES)
+    family = family_of(given)
+    if family not in (known := [*FAMILIES, *plugins.families()]):
+        raise unknown("problem family in id:", family, known)
     schema = OmegaConf.structured(_module(family, "env").SCHEMA)
     try:
         merged = OmegaConf.merge(schema, given)
@@ -52,7 +61,12 @@ def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, A
 
 def build(config: dict[str, Any]) -> Problem:
     """The problem of a complete configuration."""
-    return _module(config["id"].split("/")[0], "env").build(config)
+    return _module(family_of(config), "env").build(config)
+
+
+def family_of(config: Any) -> str:
+    """The family of a configuration: the first part of its id, unless it says so itself (gym, whose ids are not ours)."""
+    return str(config.get("family") or str(config.get("id", "")).split("/")[0])
 
 
 _WARMUP = {"warmup_minutes", "warmup_time"}
@@ -75,15 +89,20 @@ def make(
 
 def rules(problem: Problem) -> dict[str, Any]:
     """The rules that apply to a problem, by name (see the family's rules.py)."""
-    return _module(problem.id.split("/")[0], "rules").rules(problem)
+    return _module(family_of(problem.config or {"id": problem.id}), "rules").rules(problem)
 
 
 def chain(problem: Problem, size: int) -> Any:
     """The problem as a finite Markov chain (see the family's exact.py), or an error that says why it has none."""
-    return _module(problem.id.split("/")[0], "exact").chain(problem, size)
+    module = _module(family_of(problem.config or {"id": problem.id}), "exact")
+    if not hasattr(module, "chain"):
+        raise PointsmanError(f"{problem.id} states no chain")
+    return module.chain(problem, size)
 
 
 def _module(family: str, part: str) -> Any:
+    if family in plugins.families():
+        return plugins.part(family, part)
     return import_module(f"pointsman.envs.{family}.{part}")
 
 
@@ -95,7 +114,7 @@ def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> Batch
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"dispatch": "mini", "queueing": "criss_cross"}.items():
+for _family, _default in {"dispatch": "mini", "portfolio": "team", "queueing": "criss_cross"}.items():
     gymnasium.register(
         f"pointsman/{_family.capitalize()}-v0",
         entry_point="pointsman.envs:_single",

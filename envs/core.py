@@ -3,6 +3,7 @@
 A problem gives its kernel and its names; the engine owns buffers, seeding, legality, autoreset and prices.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ class BatchEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.layout = problem.layout
-        self._first = np.concatenate([[0], np.cumsum(self.layout.parts)])
+        self._first = np.concatenate([[0], np.cumsum(self.layout.parts, dtype=np.int64)])
         self.state, self.record = problem.allocate(num_envs)
         self.out = self._outputs(np.arange(num_envs) if indices is None else np.array(indices, np.int64))
         self._decision = np.zeros(num_envs, np.int64)
@@ -144,24 +145,17 @@ class BatchEnv(VectorEnv):
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Advance every row by one decision -> observation, reward, terminated, truncated, info.
 
-        Actions are int[N], or int[N, K] where a decision has K parts.
+        Actions are int[N], or int[N, K] where a decision has K parts; numbers [N, K] where it is a vector of them.
         """
         if not self._seeded:
             raise PointsmanError("call reset() before step()")
         actions = np.asarray(actions)
-        if actions.shape != self.action_space.shape or actions.dtype.kind not in "iu":
-            wanted = f"integers of shape {self.action_space.shape}"
+        kinds, what = ("fiu", "numbers") if self.layout.bounds else ("iu", "integers")
+        if actions.shape != self.action_space.shape or actions.dtype.kind not in kinds:
+            wanted = f"{what} of shape {self.action_space.shape}"
             raise PointsmanError(f"actions must be {wanted}, got {actions.dtype} of shape {actions.shape}")
-        actions = np.ascontiguousarray(actions, np.int64)
+        actions, fallen = self._inside(actions) if self.layout.bounds else self._legal(actions)
         out = self.out
-        fallen, by_part = None, actions.reshape(self.num_envs, -1)
-        row, part = _first_illegal(by_part, out.mask, self._first)
-        if row >= 0:
-            if self.illegal == "raise":
-                raise PointsmanError(self._why_illegal(row, part, int(by_part[row, part])))
-            fallen, by_part = np.zeros(self.num_envs, np.bool_), by_part.copy()
-            _legalise(by_part, out.mask, self._first, fallen)
-            actions = by_part.reshape(actions.shape)
         row, full = self.problem.kernel.advance(
             self.problem.params, self.state, self.record, actions, out, 0, self.num_envs, self.autoreset
         )
@@ -184,6 +178,27 @@ class BatchEnv(VectorEnv):
             info |= {"final_info": self._info(out.final_mask), "_final_info": done}
         terminated, truncated = self._given(out.terminated), self._given(out.truncated)
         return self._seen(out.observation), self._given(self._reward), terminated, truncated, info
+
+    def _legal(self, actions: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+        """Legal actions, and which rows had others (None: none had)."""
+        actions = np.ascontiguousarray(actions, np.int64)
+        by_part = actions.reshape(self.num_envs, -1)
+        row, part = _first_illegal(by_part, self.out.mask, self._first)
+        if row < 0:
+            return actions, None
+        if self.illegal == "raise":
+            raise PointsmanError(self._why_illegal(row, part, int(by_part[row, part])))
+        fallen, by_part = np.zeros(self.num_envs, np.bool_), by_part.copy()
+        _legalise(by_part, self.out.mask, self._first, fallen)
+        return by_part.reshape(actions.shape), fallen
+
+    def _inside(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
+        """Vectors of numbers, cut at their bounds."""
+        if not np.isfinite(actions).all():
+            row, part = np.argwhere(~np.isfinite(actions))[0]
+            raise PointsmanError(f"entry {part} of the action in environment {row} is {actions[row, part]}: it must be finite")
+        low, high = np.array(self.layout.bounds).T
+        return np.clip(np.asarray(actions, np.float64), low, high), None
 
     def _given(self, array: NDArray[Any]) -> NDArray[Any]:
         return array.copy() if self.copy else array
@@ -247,6 +262,10 @@ class BatchEnv(VectorEnv):
                 raise PointsmanError(f"snapshot does not fit: '{name}' should have shape {array.shape}")
             array[...] = arrays[name]
         self._seeded = True
+        if hasattr(self.problem.kernel, "resume"):
+            lost = self.problem.kernel.resume(self.problem.params, self.state, self.record, self.out)
+            if lost:
+                warnings.warn(f"{self.problem.id}: {lost}", stacklevel=2)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         found: dict[str, NDArray[Any]] = {"decision": self._decision}

@@ -77,6 +77,15 @@ def episode_key(seed, index, episode):
 
 
 @batched
+def spread(u, out):
+    """Write independent uniforms out [N, K], each row's a function of its one uniform u [N]."""
+    for i in range(out.shape[0]):
+        key = np.uint64(np.int64(u[i] / _UNIT))
+        for k in range(out.shape[1]):
+            out[i, k] = uniform(key, k)
+
+
+@batched
 def policy_uniforms(key, decision, out):
     """Write one uniform per row for a policy's own randomness: key uint64[N], decision int64[N], out float64[N]."""
     for i in range(key.shape[0]):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -59,7 +58,8 @@ class Problem:
 
     id: str
     config: Mapping[str, Any]
-    kernel: ModuleType
+    kernel: Any
+    """The module with the compiled dynamics, or an object with the same functions."""
     params: Any
     allocate: Callable[[int], tuple[Any, Any]]
     observation: tuple[Field, ...]
@@ -81,6 +81,12 @@ class Problem:
     candidates: tuple[Field, ...] = ()
     """Entries of one candidate, the first being `present`; action m of the first `window` actions chooses candidate m."""
     window: int = 0
+    bounds: tuple[tuple[float, float], ...] = ()
+    """Lowest and highest value by entry of an action that is a vector of numbers (Box); empty: actions are counted."""
+    image: tuple[int, ...] = ()
+    """Shape of an observation that is an image of bytes; empty: it is not."""
+    episodic: bool = False
+    """Does the total of an episode count, however long it takes? Then averages are per episode, not per unit of time."""
     events: Events | None = None
     """What may happen after a decision, where that can be listed; null: it cannot."""
     render: Callable[["Problem", View], NDArray[np.uint8]] | None = None
@@ -98,16 +104,25 @@ class Problem:
         return ", ".join(self.actions[place] for place in first + action)
 
     @property
+    def _numbers(self) -> tuple[int, ...]:
+        return () if self.bounds else self.parts or (len(self.actions),)
+
+    @property
     def layout(self) -> "Layout":
         """What a policy must know of the spaces."""
         context, candidates = (tuple(field.name for field in fields) for fields in (self.observation, self.candidates))
-        return Layout(context, candidates, self.window, self.parts or (len(self.actions),))
+        return Layout(context, candidates, self.window, self._numbers, self.bounds, self.image)
 
     @property
     def spaces(self) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
         """Observation and action space of a single environment."""
         context, candidates = _box(self.observation), _box(self.candidates, self.window)
         seen = gymnasium.spaces.Dict({"context": context, "candidates": candidates}) if self.window else context
+        if self.image:
+            seen = gymnasium.spaces.Box(0, 255, self.image, np.uint8)
+        if self.bounds:
+            low, high = np.array(self.bounds, np.float32).T
+            return seen, gymnasium.spaces.Box(low, high, dtype=np.float32)
         parts = self.parts
         return seen, gymnasium.spaces.MultiDiscrete(list(parts)) if parts else gymnasium.spaces.Discrete(len(self.actions))
 
@@ -121,18 +136,24 @@ def _box(fields: tuple[Field, ...], rows: int = 0) -> gymnasium.spaces.Box:
 
 
 class Layout(NamedTuple):
-    """Shape of what a policy sees and does: names of context and candidate entries, M candidates, actions by part."""
+    """Shape of what a policy sees and does: names of context and candidate entries, M candidates, actions by part.
+
+    Where actions are vectors of numbers, `bounds` has their ranges and `parts` is empty; `image` is the shape of an image.
+    """
 
     context: tuple[str, ...]
     candidates: tuple[str, ...]
     window: int
     parts: tuple[int, ...]
+    bounds: tuple[tuple[float, float], ...] = ()
+    image: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Layout":
         """From the dict of a saved one, whose tuples have become lists."""
         lists = {key: tuple(facts[key]) for key in ("context", "candidates", "parts")}
-        return cls(window=facts["window"], **lists)
+        bounds = tuple((float(low), float(high)) for low, high in facts.get("bounds", ()))
+        return cls(window=facts["window"], bounds=bounds, image=tuple(facts.get("image", ())), **lists)
 
     @property
     def width(self) -> int:
@@ -144,10 +165,13 @@ class Layout(NamedTuple):
         if isinstance(observation, Mapping):
             context, candidates = observation["context"], observation["candidates"]
             observation = np.concatenate([context, candidates.reshape(len(context), -1)], 1)
-        return np.asarray(observation, np.float32)
+        flat = np.asarray(observation, np.float32)
+        return flat.reshape(len(flat), -1) if self.image else flat
 
     def shaped(self, flat: NDArray[Any]) -> Any:
         """A flat observation [N, width] as the observation space has it: what `flat` undoes."""
+        if self.image:
+            return flat.astype(np.uint8).reshape(len(flat), *self.image)
         if not self.window:
             return flat
         context, shape = len(self.context), (len(flat), self.window, len(self.candidates))

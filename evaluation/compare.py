@@ -243,7 +243,7 @@ class Comparison:
                 f"{self.learned} {above[1]:.2f} %" + ("." if closed is None else f"; it closes {100 * closed:.0f} % of that gap.")
             )
         for name in self.rollouts:
-            if diverges(self.course(name)):
+            if not self.problem.episodic and diverges(self.course(name)):
                 lines.append(f"The cost of {name} grows without end: its average only says how long the episodes are.")
         seeds = self.seeds(self.learned)
         lines.append(

@@ -22,7 +22,7 @@ WINDOWS = 240
 
 
 class Rollout(NamedTuple):
-    """Totals after the warm-up: E episodes, C ledger columns."""
+    """Totals after the warm-up: E episodes, C ledger columns; where only totals count, an episode is the unit of time."""
 
     ledger: NDArray[np.float64]  # [E, C]
     elapsed: NDArray[np.float64]  # [E]
@@ -69,7 +69,7 @@ def rollout(
         clock += info["elapsed"]
         alive &= ~(terminated | truncated)
         progress(min(float(clock.min()) / problem.horizon, 1.0))
-    return Rollout(ledger, elapsed, course)
+    return Rollout(ledger, np.ones(n) if problem.episodic else elapsed, course)
 
 
 def cost_rates(problem: Problem, rule: Any, copies: int, episodes: int, seed: int) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ def evaluate(config: Any) -> None:
     from pointsman import envs
     from pointsman.agents.log import bar, write_report
     from pointsman.agents.policy import save
+    from pointsman.agents.rules import FunctionPolicy
+    from pointsman.envs.plugins import function
     from pointsman.evaluation import report
     from pointsman.evaluation.assumptions import assumption_table, under_assumptions
     from pointsman.evaluation.compare import Comparison, require_episodes, run_until
@@ -29,6 +31,10 @@ def evaluate(config: Any) -> None:
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
     policies, rules = run.policies(learned), list(run.rules())
+    for name in [config.rule] if isinstance(config.rule, str) else config.rule or []:
+        own = FunctionPolicy(str(name), function("rule", str(name)), problem.layout)
+        policies[name.rpartition(":")[2]] = own
+        rules.append(name.rpartition(":")[2])
     if config.frozen:
         policies |= RunFolder.open(config.frozen, "frozen").frozen(problem)
     pack = stresses(problem, plain(config.stress)) if config.stress else []
@@ -52,15 +58,17 @@ def evaluate(config: Any) -> None:
             stress_rows(under, found.best_rule).to_csv(run.evaluation / "stress.csv", index=False)
         if config.report:
             task = progress.add_task("report", total=None, note="distilling a tree")
-            known = understand(found, policies, config.seed)
-            save(known.tree, run.evaluation / "tree")
+            # What a wrong action costs is found by going back to a state, which episodes of other libraries do not allow.
+            known = None if problem.episodic else understand(found, policies, config.seed)
+            if known is not None:
+                save(known.tree, run.evaluation / "tree")
             curves = run_curves({learned: [run]}, found.ordered())
             says = {stress.name: stress.says for stress in pack}
             evidence = report.Evidence(found, *curves, under, says, known, tables)
             facts = {"run": str(run.path), "training seed": str(trained.seed), "evaluation seed": str(config.seed)} | provenance()
             title = f"{learned} on {problem.id}"
             file = report.write(run.evaluation, title, [evidence], facts, OmegaConf.to_yaml(trained))
-            write_report(run.tensorboard / "evaluation", run.evaluation, [str(rule) for rule in known.rules])
+            write_report(run.tensorboard / "evaluation", run.evaluation, [str(rule) for rule in (known.rules if known else [])])
     out = Console(width=max(Console().width, 130))
     out.print(found.table(), found.kpi_table())
     note = getattr(policies[learned], "note", None)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pointsman import envs
-from pointsman.envs import make, presets
+from pointsman.envs import make, plug, presets
 from pointsman.errors import PointsmanError
 
 if TYPE_CHECKING:
     from pointsman.agents.exact import Solution
 
-__all__ = ["PointsmanError", "envs", "load", "make", "presets", "solve"]
+__all__ = ["PointsmanError", "envs", "load", "make", "plug", "presets", "solve"]
 
 
 def solve(name: str, *, size: int = 25, tolerance: float = 1e-4, **overrides: Any) -> "Solution":

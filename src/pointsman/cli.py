@@ -20,7 +20,9 @@ def launch(task: Callable[[Any], None], config: str) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    import pointsman.conf  # noqa: F401  (registers the schemas)
+    import pointsman.conf  # registers the schemas
+
+    from pointsman.envs.plugins import plug
 
     bad_input = (PointsmanError, HydraException, OmegaConfBaseException, OSError)
 
@@ -40,6 +42,9 @@ def launch(task: Callable[[Any], None], config: str) -> None:
     # Hydra then hands errors of composition on instead of printing them over several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        for name in _plugins(sys.argv[1:]):
+            plug(name)
+        pointsman.conf.store_plugins()
         hydra.main(version_base="1.3", config_path="pkg://pointsman.conf", config_name=config)(guarded)()
     except bad_input as error:
         sys.exit(_complain(_reason(error)))
@@ -49,6 +54,15 @@ def launch(task: Callable[[Any], None], config: str) -> None:
         sys.exit(_complain(_reason(error)))  # Hydra's own, of overrides such as stress=true
     except KeyboardInterrupt:
         sys.exit(_complain("interrupted", status=130))
+
+
+def _plugins(arguments: list[str]) -> list[str]:
+    """What plugins=[...] on the command line names: it must be imported before Hydra composes problems of its own."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = [argument for argument in arguments if argument.startswith("plugins=")]
+    found = OverridesParser.create().parse_override(given[-1]).value() if given else []
+    return [str(name) for name in (found if isinstance(found, list) else [found])]
 
 
 def single_threaded() -> None:
