@@ -12,7 +12,7 @@ from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
-FAMILIES = ("dispatch", "queueing")
+FAMILIES = ("dispatch", "queueing", "inventory")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
@@ -83,6 +83,12 @@ def chain(problem: Problem, size: int) -> Any:
     return _module(problem.id.split("/")[0], "exact").chain(problem, size)
 
 
+def policy_chain(problem: Problem, size: int, choose: Any) -> Any:
+    """The chain of one policy (see the family's exact.py), or None where a family has only that of all policies."""
+    found = getattr(_module(problem.id.split("/")[0], "exact"), "policy_chain", None)
+    return found and found(problem, size, choose)
+
+
 def _module(family: str, part: str) -> Any:
     return import_module(f"pointsman.envs.{family}.{part}")
 
@@ -95,7 +101,7 @@ def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> Batch
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"dispatch": "mini", "queueing": "criss_cross"}.items():
+for _family, _default in {"dispatch": "mini", "queueing": "criss_cross", "inventory": "lost_sales"}.items():
     gymnasium.register(
         f"pointsman/{_family.capitalize()}-v0",
         entry_point="pointsman.envs:_single",

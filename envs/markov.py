@@ -31,6 +31,7 @@ class Chain(NamedTuple):
     decision: NDArray[np.bool_]  # [S] False: only one action is legal, which stands for what happens anyway
     parts: tuple[int, ...] = ()  # of a decision; empty: one part
     part_mask: NDArray[np.bool_] | None = None  # [S, sum(parts)] as a policy sees it; None: `mask`
+    complete: bool = False  # nothing is cut off that an optimal policy could reach: a larger chain has the same optimum
 
 
 def enumerate_chain(
@@ -38,11 +39,14 @@ def enumerate_chain(
     encode: Callable[[Any], NDArray[np.int64]],
     most: int = 4_000_000,
     chunk: int = 1 << 18,
+    choose: Callable[[Any, Any], Floats] | None = None,
 ) -> Chain:
     """The chain of all states that can be reached, by feeding the kernel each event with its probability.
 
     The kernel's `apply(params, state, action, record, out, first, last)` carries out the decisions on rows whose records
     are given, and observes. `encode(state)` is a whole number that names a state, whatever its clock and its key.
+    With `choose(observation, mask) -> [S, A]`, a policy's probabilities of joint actions, only what this policy may do is
+    legal, and only states that it reaches are found.
 
     Raises PointsmanError beyond `most` states.
     """
@@ -61,6 +65,8 @@ def enumerate_chain(
     found: list[dict[str, Any]] = []
     while len(fresh["mask"]):
         legal = np.logical_and.reduce([fresh["mask"][:, offset[k] + joint[:, k]] for k in range(len(parts))])
+        if choose is not None:
+            legal &= choose(fresh["seen"], fresh["mask"]) > 0
         probability = events.probability(fresh["state"])
         pair_state, pair_action = np.nonzero(legal)
         each = probability.shape[1]
