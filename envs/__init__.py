@@ -83,10 +83,14 @@ def chain(problem: Problem, size: int) -> Any:
     return _module(problem.id.split("/")[0], "exact").chain(problem, size)
 
 
-def policy_chain(problem: Problem, size: int, choose: Any) -> Any:
-    """The chain of one policy (see the family's exact.py), or None where a family has only that of all policies."""
-    found = getattr(_module(problem.id.split("/")[0], "exact"), "policy_chain", None)
-    return found and found(problem, size, choose)
+def has_policy_chains(problem: Problem) -> bool:
+    """Whether the family makes the chain of a single policy, which is smaller than that of all."""
+    return hasattr(_module(problem.id.split("/")[0], "exact"), "policy_chain")
+
+
+def policy_chain(problem: Problem, size: int, choose: Any, most: int) -> Any:
+    """The chain of one policy's states, at most so many, or an error that says why it has none (see the family's exact.py)."""
+    return _module(problem.id.split("/")[0], "exact").policy_chain(problem, size, choose, most)
 
 
 def _module(family: str, part: str) -> Any:

@@ -44,13 +44,13 @@ def chain(problem: Problem, size: int) -> Chain:
     return enumerate_chain(_drawn(problem, params), codes)._replace(complete=complete)
 
 
-def policy_chain(problem: Problem, size: int, choose: Callable[[Any, Any], NDArray[np.float64]]) -> Chain:
+def policy_chain(problem: Problem, size: int, choose: Callable[[Any, Any], NDArray[np.float64]], most: int) -> Chain:
     """The chain of one policy, of positions and backlogs up to `size`; choose(observation, mask) are its probabilities [S, A]."""
     params = problem.params
     params = params._replace(
         position_limit=min(params.position_limit, size), backlog_limit=min(params.backlog_limit, size), start=0
     )
-    return enumerate_chain(_drawn(problem, params), _Codes(params), choose=choose)
+    return enumerate_chain(_drawn(problem, params), _Codes(params), most, choose=choose)
 
 
 def optimal_limits(problem: Problem) -> tuple[int | None, int | None]:
