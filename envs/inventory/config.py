@@ -23,6 +23,7 @@ class InventoryConfig:
     trace: Any = None  # recorded demand: a list, or the path of a CSV file with a column demand
     items: str | None = None  # path of a table of items (see items.py), from which `item` is taken
     item: str | None = None
+    item_unit: str = "pack"  # in which its quantities are counted; or piece
     unmet: str = "lost"  # or backlog
     lead_time: Any = 1  # of the regular source
     expedite_lead_time: Any = None  # of a second, faster source; null: there is none
@@ -34,7 +35,7 @@ class InventoryConfig:
     expedite_fixed_cost: float = 0.0  # per order
     prices: dict[str, float] = field(default_factory=dict)  # of ledger columns, over those that follow from the costs
     min_order: Any = 1  # units of the regular source; an order is none, or at least so many
-    lot: Any = 1  # units by which orders grow, of both sources
+    lot: Any = None  # units by which orders grow; null: 1, or more where that would make over 200 choices
     max_order: Any = None  # units per regular order; null: more than is ever worth while (see params.py)
     max_expedite: Any = None
     position_limit: Any = None  # units in stock and on order together; null: no limit

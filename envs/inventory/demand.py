@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import signal, stats
 
 from pointsman.envs.checks import number, require
 from pointsman.errors import PointsmanError, unknown
@@ -19,6 +19,8 @@ I = NDArray[np.int64]  # noqa: E741
 TAIL = 1e-10
 """Demand of smaller probability is cut off: it counts as the largest value kept. With a penalty p the long-run cost of any
 policy moves by no more than p times the sum of all tail probabilities beyond that value, some 1e-9 p for the laws here."""
+NOTHING = 1e-14
+"""Probability that is not carried on from sum to sum."""
 LARGEST = 100_000
 """Values that a list may have."""
 
@@ -44,7 +46,8 @@ class Demand(NamedTuple):
         """Probabilities of total demand 0, 1, 2 ... in so many independent periods."""
         found = np.ones(1)
         for _ in range(periods):
-            found = np.convolve(found, self.probability)
+            found = np.maximum(signal.convolve(found, self.probability), 0.0)
+            found = found[: len(found) - int(np.argmax(found[::-1].cumsum() > NOTHING))]
         return found
 
     def level(self, periods: int, ratio: float) -> int:
@@ -169,7 +172,8 @@ def checked(found: F, where: Callable[[int], str], given: Any) -> F:
     """Demands that are all whole numbers of at least 0 and not all 0; an error names the first that is not."""
     bad = ~(np.isfinite(found) & (found >= 0) & (found == np.floor(found)))
     for k in np.flatnonzero(bad)[:1]:
-        require(False, where(int(k)), "a whole number of at least 0", f"'{list(given)[k]}'")
+        entry = str(list(given)[k]).strip()
+        require(False, where(int(k)), "a whole number of at least 0", f"'{entry}'" if entry else "nothing: it is missing")
     require(found.max() < LARGEST, where(int(found.argmax())), f"below {LARGEST:,}", found.max())
     return found
 

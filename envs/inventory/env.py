@@ -22,7 +22,7 @@ def build(config: Mapping[str, Any]) -> Problem:
     """A problem from a plain, complete configuration (InventoryConfig as a dict)."""
     given = with_item(config)
     demand = demand_of(given)
-    params, names = params_from(given, demand), sources(given)
+    params, names = params_from(given, demand, demand_of({**given, "demand_factor": 1.0})), sources(given)
     several = len(names) > 1
     return Problem(
         id=config["id"],

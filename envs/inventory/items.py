@@ -1,7 +1,7 @@
 """A table of items, one a row: costs, lead time, least order and weekly demand, from which one item's problem is made.
 
-Columns: sku, fixed_cost_per_order_eur, holding_cost_eur_per_unit_year, lead_time_weeks, min_order_qty, and a column
-per week named like 2012-W01. Others are ignored.
+Columns: sku, units_per_pack, fixed_cost_per_order_eur, holding_cost_eur_per_unit_year, lead_time_weeks, min_order_qty, and
+a column per week named like 2012-W01. Others are ignored. Quantities are in packs, of which pieces may be sold.
 """
 
 import re
@@ -20,8 +20,8 @@ from pointsman.errors import PointsmanError, unknown
 
 WEEKS_PER_YEAR = 52.0
 WEEK = re.compile(r"\d{4}-W\d{2}")
-FIXED, HOLDING, LEAD, LEAST = (
-    "fixed_cost_per_order_eur", "holding_cost_eur_per_unit_year", "lead_time_weeks", "min_order_qty",
+PACK, FIXED, HOLDING, LEAD, LEAST = COLUMNS = (
+    "units_per_pack", "fixed_cost_per_order_eur", "holding_cost_eur_per_unit_year", "lead_time_weeks", "min_order_qty",
 )  # fmt: skip
 
 
@@ -35,9 +35,12 @@ def with_item(config: Mapping[str, Any]) -> Mapping[str, Any]:
         return config
     row = _row(config["items"], config["item"])
     costs = {key: _entry(row, name) for key, name in (("fixed_cost", FIXED), ("holding_cost", HOLDING))}
-    costs["holding_cost"] /= WEEKS_PER_YEAR
-    counts = {"lead_time": _entry(row, LEAD, True), "min_order": max(_entry(row, LEAST, True), 1)}
-    weekly = weeks(row)
+    if config["item_unit"] not in ("pack", "piece"):
+        raise unknown("item_unit", config["item_unit"], ("pack", "piece"))
+    pieces = max(_entry(row, PACK, True), 1) if config["item_unit"] == "piece" else 1
+    costs["holding_cost"] /= WEEKS_PER_YEAR * pieces
+    counts = {"lead_time": _entry(row, LEAD, True), "min_order": max(pieces * _entry(row, LEAST, True), 1)}
+    weekly = weeks(row, pieces)
     if config["demand"] == "trace":
         fitted: dict[str, Any] = dict.fromkeys(("demand_probability", "size_mean", "size_variance"))
         fitted["trace"] = [int(units) for units in weekly]
@@ -57,11 +60,19 @@ def fit(weekly: NDArray[np.float64], sku: str) -> dict[str, float]:
     return {"demand_probability": len(sizes) / len(weekly), "size_mean": float(sizes.mean()), "size_variance": variance}
 
 
-def weeks(row: Mapping[str, str]) -> NDArray[np.float64]:
-    """An item's weekly demand; an error names the item and the week that is missing or not whole."""
+def weeks(row: Mapping[str, str], pieces: int = 1) -> NDArray[np.float64]:
+    """An item's weekly demand, in packs or `pieces` times as many; an error names the item and the week that does not do."""
     names = [name for name in row if WEEK.fullmatch(name)]
     given = [row[name] for name in names]
     found = pd.to_numeric(pd.Series(given), errors="coerce").to_numpy(np.float64)
+    if pieces > 1:
+        found = np.round(pieces * found, 6)
+    elif (found % 1 > 0).any():
+        k = int((found % 1 > 0).argmax())
+        raise PointsmanError(
+            f"item {row['sku']}: demand of {names[k]} must be a whole number of packs, got '{given[k]}': "
+            "item_unit=piece counts in pieces"
+        )
     return checked(found, lambda k: f"item {row['sku']}: demand of {names[k]}", given)
 
 
@@ -73,7 +84,7 @@ def _table(path: str, changed: int) -> pd.DataFrame:
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, OSError, EOFError) as error:  # pandas's own errors are ValueErrors
         raise PointsmanError(f"items: {path} is not a CSV file: {' '.join(str(error).split())}") from None
-    for name in ("sku", FIXED, HOLDING, LEAD, LEAST):
+    for name in ("sku", *COLUMNS):
         if name not in found:
             raise PointsmanError(f"items: {path} has no column {name}")
     if not any(WEEK.fullmatch(name) for name in found):

@@ -13,8 +13,8 @@ from pointsman.errors import PointsmanError, unknown
 
 GUIDE = 4096
 """Places of the guide table: with so many the search after it hardly ever takes a step."""
-CHOICES = 1000
-"""Order quantities that a source may have."""
+CHOICES, FEW = 1000, 200
+"""Order quantities that a source may have, and how many it has at most where no lot is given."""
 
 
 def sources(config: Mapping[str, Any]) -> list[str]:
@@ -34,8 +34,8 @@ def prices(config: Mapping[str, Any]) -> dict[str, float]:
     return found | dict(config["prices"])
 
 
-def params_from(config: Mapping[str, Any], demand: Demand) -> Params:
-    """The kernel's parameters."""
+def params_from(config: Mapping[str, Any], demand: Demand, usual: Demand) -> Params:
+    """The kernel's parameters; what may be ordered goes by `usual` demand, so that it stays as it is in hard times."""
     if config["unmet"] not in ("lost", "backlog"):
         raise unknown("unmet", config["unmet"], ("lost", "backlog"))
     lead = [whole("lead_time", config["lead_time"])]
@@ -43,7 +43,7 @@ def params_from(config: Mapping[str, Any], demand: Demand) -> Params:
         lead.append(whole("expedite_lead_time", config["expedite_lead_time"]))
         require(lead[1] < lead[0], "expedite_lead_time", f"below lead_time={lead[0]}", lead[1])
     limit = config["position_limit"]
-    quantity = [_quantities(config, s, demand, lead[s]) for s in range(len(lead))]
+    quantity = [_quantities(config, s, usual, lead[s]) for s in range(len(lead))]
     most = max(map(len, quantity))
     cumulative = demand.probability.cumsum()
     cumulative[-1] = 1.0
@@ -65,11 +65,14 @@ def params_from(config: Mapping[str, Any], demand: Demand) -> Params:
 
 def _quantities(config: Mapping[str, Any], source: int, demand: Demand, lead: int) -> np.ndarray:
     """Units by action: none, the least order, and on in lots."""
-    lot, key = whole("lot", config["lot"], 1), ("max_order", "max_expedite")[source]
-    least = max(whole("min_order", config["min_order"]), 1) if source == 0 else lot
-    given = config[key]
+    key = ("max_order", "max_expedite")[source]
+    given, lot = config[key], config["lot"]
+    if lot is not None:
+        lot = whole("lot", lot, 1)
+    least = max(whole("min_order", config["min_order"]), 1) if source == 0 else lot or 1
     most = worth_while(config, demand, lead) if given is None else whole(key, given, 1)
     require(given is None or most >= least, key, f"at least min_order={least}", most)
+    lot = lot or max(math.ceil((most - least) / FEW), 1)
     steps = max(math.ceil((most - least) / lot), 0)
     if steps >= CHOICES:
         raise PointsmanError(f"{key}={most} in lots of {lot} makes {steps:,} choices, more than {CHOICES:,}: raise lot")
