@@ -35,9 +35,9 @@ class PPO:
         rate_step: weight of the newest batch in the estimate of the reward rate.
         hidden: widths of the layers of actor and critic.
         quadratic: let the critic see squares, as fits costs of queues.
-        lookahead: take the value of the next state in expectation over all events that may happen, which the problem's
-            kernel works out one by one, instead of the value of the one that did (Dai and Gluzman 2022, "Queueing network
-            controls via deep reinforcement learning"); for problems whose events are few (`Problem.events`).
+        lookahead: take the reward and the value of the next state in expectation over all events that may happen, which the
+            problem's kernel works out one by one, instead of those of the one that did (Dai and Gluzman 2022, "Queueing
+            network controls via deep reinforcement learning"); for problems whose events are few (`Problem.events`).
         value_epochs, value_minibatch: further passes over a batch for the critic alone, and rows per step of these.
     """
 
@@ -220,7 +220,8 @@ class Batch:
     def collect(self, env: Any, network: ActorCritic, lookahead: Lookahead | None = None) -> Any:
         """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout.
 
-        With `lookahead` (envs.markov.Lookahead), `expected` is the value after each decision, over all that may happen.
+        With `lookahead` (envs.markov.Lookahead), `reward` and `expected`, the value after each decision, are means over all
+        that may happen.
         """
         ledger = np.zeros(len(env.ledger.columns))
         normalise = network.normaliser
@@ -234,11 +235,12 @@ class Batch:
             self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
             self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
             if lookahead is not None:
-                seen, probability = lookahead.after(action.numpy())
+                seen, probability, mean = lookahead.after(action.numpy())
                 value = network.value(normalise(torch.from_numpy(seen))).view(probability.shape)
                 self.expected[t] = (value * torch.from_numpy(probability)).sum(1)
             _, reward, terminated, truncated, info = env.step(action.numpy())
-            self.reward[t], self.elapsed[t] = torch.from_numpy(reward), torch.from_numpy(info["elapsed"])
+            self.reward[t] = torch.from_numpy(reward if lookahead is None else mean)
+            self.elapsed[t] = torch.from_numpy(info["elapsed"])
             self.done[t] = torch.from_numpy(terminated | truncated)
             ledger += info["ledger"].sum(0)
             if "final_obs" in info:

@@ -119,15 +119,20 @@ class Lookahead:
         self._wide = BatchEnv(env.problem, len(self._rows), autoreset=False)
         self.events.fill(self._wide.record, np.arange(len(self._rows)), np.tile(np.arange(each), env.num_envs))
 
-    def after(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, and their probabilities [N, E].
+    def after(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32], Floats]:
+        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, their probabilities [N, E], and
+        the expected reward [N].
 
         Observations are a view of a buffer that the next call overwrites. The environment itself stays as it is.
         """
         wide, problem, n = self._wide, self.env.problem, len(self._rows)
         _put(wide.state, _take(self.env.state, self._rows))
         problem.kernel.apply(problem.params, wide.state, actions[self._rows], wide.record, wide.out, 0, n)
-        return wide.out.observation, self.events.probability(self.env.state).astype(np.float32)
+        probability = self.events.probability(self.env.state)
+        reward = -(wide.out.ledger @ self.env.prices).reshape(probability.shape)
+        # A reward that no event changes is passed on as it is, not as a mean of equals, which would round it.
+        mean = np.where(np.ptp(reward, 1) == 0.0, reward[:, 0], (reward * probability).sum(1))
+        return wide.out.observation, probability.astype(np.float32), mean
 
 
 def events_of(problem: Problem) -> Events:

@@ -27,14 +27,18 @@ def hindsight(problem: Problem, episodes: int, seed: int) -> NDArray[np.float64]
     """The least cost per period [E] after the warm-up, had the demand of each episode been known.
 
     A relaxation besides: orders may be of any fraction of a unit and below the least order, and one with a fixed cost bears
-    the share of it that its units have in the largest order. What is ordered and arrives after the end is not needed.
+    the share of it that its units have in the largest order. What is ordered and arrives after the end is not needed,
+    and what happens during the warm-up costs nothing. Where it is uncertainty alone that costs, as with lost sales of units
+    that are free, hardly anything is left.
     """
     priced = BatchEnv(problem).ledger.price_vector(problem.prices)
     prices = dict(zip(problem.columns, priced[:-1], strict=True))
     for name, price in prices.items():
         if price < 0 or (price > 0 and name not in _BOUNDED and not name.startswith(("ordered/", "orders/"))):
-            raise PointsmanError(f"prices.{name}={price:g}: the hindsight bound needs prices of at least 0, of {', '.join(_BOUNDED)}, "
-                                 "ordered and orders")
+            raise PointsmanError(
+                f"prices.{name}={price:g}: the hindsight bound needs prices of at least 0, of {', '.join(_BOUNDED)}, "
+                "ordered and orders"
+            )
     return np.array([_least(problem, prices, demand) for demand in demands(problem, episodes, seed)])
 
 
@@ -52,8 +56,9 @@ def _least(problem: Problem, prices: dict[str, float], demand: NDArray[np.int64]
     # What is held less what waits: that of the period before, plus what arrives, less demand, plus what is lost of it.
     blocks = [one - later, later - one, -one]
     cost = [prices[name] * counted for name in ("held", "backlogged", "lost")]
-    bounds = [(0.0, None)] * periods + [(0.0, None if p.backlog_limit == UNLIMITED else float(p.backlog_limit))] * periods
-    bounds += [(0.0, float(units)) for units in demand]
+    waits = p.backlog_limit == UNLIMITED
+    bounds = [(0.0, None)] * periods + [(0.0, None if waits else float(p.backlog_limit))] * periods
+    bounds += [(0.0, 0.0 if waits else float(units)) for units in demand]
     for s, name in enumerate(names):
         most = float(p.quantity[s, p.choices[s] - 1])
         blocks.append(-sparse.eye_array(periods, k=-int(p.lead[s])))

@@ -22,10 +22,12 @@ TABLES = [("poisson", LOST["poisson"]), ("geometric", LOST["geometric (P(d)=(1/6
 
 def truth(what):
     """(demand, penalty, lead time, cost) of the rows of one kind."""
+    found = []
     for demand, table in TABLES:
         for penalty, rows in table.items():
             for lead, cost in rows.get(what, {}).items():
-                yield demand, float(penalty.removeprefix("p=")), int(lead.removeprefix("L=")), cost
+                found.append((demand, float(penalty.removeprefix("p=")), int(lead.removeprefix("L=")), cost))
+    return found
 
 
 def problem(demand="poisson", penalty=4.0, lead_time=2, **given):
@@ -104,7 +106,7 @@ def test_wider_bounds_do_not_change_the_optimum(demand, penalty, lead, monkeypat
     order, position = inventory.optimal_limits(problem(demand, penalty, lead))
     monkeypatch.setattr(inventory, "optimal_limits", lambda _: (order + 3, position + 6))
     wide = pointsman.solve("inventory/lost_sales", demand=demand, penalty=penalty, lead_time=lead)
-    assert len(wide.bias) > 1.5 * len(tight.bias)
+    assert len(wide.bias) > 1.3 * len(tight.bias)  # there was more to choose from
     assert wide.average_cost == pytest.approx(tight.average_cost, rel=2e-5)
 
 
@@ -161,10 +163,18 @@ def test_optimum_simulates_to_its_cost(name, given):
         assert own_cost(found, rule(found)) >= best.average_cost * (1 - 1e-5)
 
 
-@pytest.mark.parametrize("name", ["lost_sales", "backlog", "dual_sourcing", "spare_parts"])
-def test_hindsight_is_never_beaten(name):
-    """Episode by episode, by any rule; and it is no trivial bound."""
-    found = envs.build(envs.configure(f"inventory/{name}", horizon_time=120, warmup_time=20))
+@pytest.mark.parametrize(
+    ("name", "given", "share"),
+    [
+        ("lost_sales", {"order_cost": 2.0}, 0.2),
+        ("backlog", {}, 0.2),
+        ("dual_sourcing", {}, 0.2),
+        ("spare_parts", {"lead_time": 3}, 0.02),
+    ],
+)
+def test_hindsight_is_never_beaten(name, given, share):
+    """Episode by episode, by any rule; and it is some share of what the best of the untuned ones costs."""
+    found = envs.build(envs.configure(f"inventory/{name}", horizon_time=120, warmup_time=20, **given))
     bound = hindsight(found, 6, EVALUATION)
     best = np.inf
     for rule in envs.rules(found).values():
@@ -172,8 +182,7 @@ def test_hindsight_is_never_beaten(name):
         cost = totals.ledger @ envs.BatchEnv(found).prices / totals.elapsed
         assert (cost >= bound - 1e-6).all()
         best = min(best, cost.mean())
-    assert bound.mean() > 0.0
-    assert np.isfinite(best)
+    assert bound.mean() > share * best
 
 
 def test_hindsight_of_a_case_worked_by_hand():
