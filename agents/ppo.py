@@ -38,6 +38,8 @@ class PPO:
         lookahead: take the reward and the value of the next state in expectation over all events that may happen, which the
             problem's kernel works out one by one, instead of those of the one that did (Dai and Gluzman 2022, "Queueing
             network controls via deep reinforcement learning"); for problems whose events are few (`Problem.events`).
+        forget: share of what was seen that the normalisation of observations forgets per batch; for problems where first
+            attempts lead far away from where a good policy lives.
         value_epochs, value_minibatch: further passes over a batch for the critic alone, and rows per step of these.
     """
 
@@ -60,6 +62,7 @@ class PPO:
         hidden: tuple[int, ...] = (64, 64),
         quadratic: bool = False,
         lookahead: bool = False,
+        forget: float = 0.0,
         value_epochs: int = 0,
         value_minibatch: int = 1024,
     ):
@@ -72,7 +75,7 @@ class PPO:
                 raise PointsmanError(f"agent.{key} must be at least 1, got {value}")
         if value_epochs < 0:
             raise PointsmanError(f"agent.value_epochs must be at least 0, got {value_epochs}")
-        for key, share in {"gae_lambda": gae_lambda, "discount": discount, "rate_step": rate_step}.items():
+        for key, share in {"gae_lambda": gae_lambda, "discount": discount, "rate_step": rate_step, "forget": forget}.items():
             if not 0.0 <= share <= 1.0:
                 raise PointsmanError(f"agent.{key} must lie between 0 and 1, got {share}")
         for key, size in {"learning_rate": learning_rate, "clip": clip, "max_gradient": max_gradient}.items():
@@ -86,7 +89,7 @@ class PPO:
         self.clip, self.entropy, self.value_weight = clip, entropy, value_weight
         self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
         self.value_epochs, self.value_minibatch = value_epochs, value_minibatch
-        self.quadratic, self.lookahead = quadratic, lookahead
+        self.quadratic, self.lookahead, self.forget = quadratic, lookahead, forget
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
@@ -103,6 +106,7 @@ class PPO:
         batch = Batch(self.rollout_steps, env.num_envs, env.layout)
         lookahead = Lookahead(env) if self.lookahead else None
         while state["batches"] < batches:
+            network.normaliser.count.mul_(1.0 - self.forget)
             ledger = batch.collect(env, network, lookahead)
             self._update_rate(state, batch)
             advantage, target = self._advantages(batch, network, state)

@@ -21,7 +21,7 @@ TAIL = 1e-10
 policy moves by no more than p times the sum of all tail probabilities beyond that value, some 1e-9 p for the laws here."""
 NOTHING = 1e-14
 """Probability that is not carried on from sum to sum."""
-LARGEST = 100_000
+LARGEST = 200_000
 """Values that a list may have."""
 
 

@@ -34,7 +34,7 @@ def solve_problem(problem: envs.Problem, size: int = 25, tolerance: float = 1e-4
     while size <= 6400:
         solution = exact.solve(chain)
         tried.append((size, solution.average_cost))
-        if chain.complete or len(tried) > 1 and truncation_error(tried) <= tolerance * abs(tried[-1][1]):
+        if chain.complete or (len(tried) > 1 and truncation_error(tried) <= tolerance * abs(tried[-1][1])):
             return solution._replace(truncations=tuple(tried))
         size *= 2
         chain, larger = larger or envs.chain(problem, size), None

@@ -100,7 +100,9 @@ def test_dual_sourcing(given, cost):
     assert len(found.truncations) >= 2
 
 
-@pytest.mark.parametrize(("demand", "penalty", "lead"), [("poisson", 4, 2), ("poisson", 19, 2), ("geometric", 9, 2), ("poisson", 9, 3)])
+@pytest.mark.parametrize(
+    ("demand", "penalty", "lead"), [("poisson", 4, 2), ("poisson", 19, 2), ("geometric", 9, 2), ("poisson", 9, 3)]
+)
 def test_wider_bounds_do_not_change_the_optimum(demand, penalty, lead, monkeypatch):
     tight = pointsman.solve("inventory/lost_sales", demand=demand, penalty=penalty, lead_time=lead)
     order, position = inventory.optimal_limits(problem(demand, penalty, lead))
