@@ -15,7 +15,7 @@ def demands(problem: Problem, episodes: int, seed: int) -> NDArray[np.int64]:
     """Demand [E, T] of the episodes 0, 1 ... of a stream of records: the same whatever is ordered."""
     env = BatchEnv(problem, episodes, autoreset=False, copy=False)
     env.reset(seed=seed)
-    none = np.zeros(env.action_space.shape, np.int64)
+    none = np.zeros((episodes, *env.single_action_space.shape), np.int64)
     column, found = int(env.ledger["demand"][0]), []
     while not env.out.truncated.all():
         env.step(none)

@@ -62,10 +62,8 @@ def optimal_limits(problem: Problem) -> tuple[int | None, int | None]:
     """
     config = with_item(problem.config)
     plain = prices(config) | {"held": 0.0, "lost": 0.0, "backlogged": 0.0, "ordered/regular": 0.0}
-    steps = (
-        int(config["min_order"]) == 1 and problem.params.quantity[0][1] == 1 and (np.diff(problem.params.quantity[0]) == 1).all()
-    )
-    if len(sources(config)) > 1 or not steps or any(plain.values()):
+    every_unit = bool((np.diff(_choices(problem.params)[0]) == 1).all())
+    if len(sources(config)) > 1 or not every_unit or any(plain.values()):
         return None, None
     demand, given = demand_of(config), prices(config)
     short = given["lost"] if problem.params.backlog_limit == 0 else given["backlogged"]

@@ -89,7 +89,7 @@ class DualIndex(Ordering):
     Veeraraghavan and Scheller-Wolf (2008), "Now or later: a simple policy for effective dual sourcing in capacitated systems".
     """
 
-    wanted = ("level", "expedite_level")
+    wanted: ClassVar[tuple[str, ...]] = ("level", "expedite_level")
 
     def regular(self, short: F) -> Any:
         """Units of the regular source, given what the position lacks."""

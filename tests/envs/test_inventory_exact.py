@@ -188,7 +188,7 @@ def test_hindsight_is_never_beaten(name, given, share):
 
 
 def test_hindsight_of_a_case_worked_by_hand():
-    """Start empty, lead time 1: the first demand of 3 is lost or waits; the other, of 2, is ordered in time and nothing is held."""
+    """Start empty, lead time 1: the first demand is lost; the other is ordered in time and nothing is held."""
     given = {"demand": "trace", "demand_mean": None, "trace": [3, 2], "horizon_time": 2, "warmup_time": 0, "max_order": 10}
     for seed in range(20):
         lost = problem(lead_time=1, penalty=4.0, order_cost=0.5, **given)
