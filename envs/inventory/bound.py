@@ -15,7 +15,8 @@ def demands(problem: Problem, episodes: int, seed: int) -> NDArray[np.int64]:
     """Demand [E, T] of the episodes 0, 1 ... of a stream of records: the same whatever is ordered."""
     env = BatchEnv(problem, episodes, autoreset=False, copy=False)
     env.reset(seed=seed)
-    none = np.zeros((episodes, *env.single_action_space.shape), np.int64)
+    parts = len(env.layout.parts)
+    none = np.zeros((episodes, parts) if parts > 1 else episodes, np.int64)
     column, found = int(env.ledger["demand"][0]), []
     while not env.out.truncated.all():
         env.step(none)

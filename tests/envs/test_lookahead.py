@@ -21,7 +21,7 @@ def first_legal(env):
         ("queueing/slow_server", {}),  # not preemptive, may idle
         ("queueing/trunk_reservation", {}),  # admission
         ("queueing/reentrant", {"stations": 2}),
-        ("inventory/lost_sales", {}),
+        ("inventory/lost_sales", {"start": 500}),
     ],
 )
 def test_expected_observations_are_the_simulated_means(name, given):
