@@ -147,15 +147,29 @@ def reset(params, state, i, seed, index, episode):
 
 
 @inlined
-def observe(params, state, observation, mask, i):
-    """Write what operations would see of row i, and which actions are legal."""
-    stock = state.stock[i]
-    observation[i, 0] = stock
-    position = stock
+def see(state, observation, i):
+    """Write what operations would see of row i; returns the position."""
+    position = state.stock[i]
+    observation[i, 0] = position
     for k in range(state.due.shape[1] - 1):
         observation[i, 1 + k] = state.due[i, k]
         position += state.due[i, k]
-    place = 0
+    return position
+
+
+@inlined
+def limited(params):
+    """Whether some orders may be illegal; where none is, masks stay as reset wrote them."""
+    most = UNLIMITED
+    for s in range(params.lead.shape[0]):
+        most = min(most, params.order_limit[s])
+    return min(most, params.position_limit) < UNLIMITED
+
+
+@inlined
+def observe(params, state, observation, mask, i):
+    """Write what operations would see of row i, and which actions are legal."""
+    position, place = see(state, observation, i), 0
     for s in range(params.lead.shape[0]):
         most = min(params.order_limit[s], max(params.position_limit - position, 0))
         for a in range(params.choices[s]):
@@ -166,7 +180,7 @@ def observe(params, state, observation, mask, i):
 @batched
 def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (-1, 0): no buffer can be full."""
-    parts = action.reshape((out.mask.shape[0], -1))
+    parts, may_limit = action.reshape((out.mask.shape[0], -1)), limited(params)
     for i in range(np.uint64(first), np.uint64(last)):
         draw(params, state, record, i)
         step(params, state, parts, record, out, i)
@@ -174,7 +188,10 @@ def advance(params, state, record, action, out, first, last, autoreset):
             observe(params, state, out.final_observation, out.final_mask, i)
             out.episode[i] += 1
             reset(params, state, i, out.seed[i], out.stream[i], out.episode[i])
-        observe(params, state, out.observation, out.mask, i)
+        if may_limit:
+            observe(params, state, out.observation, out.mask, i)
+        else:
+            see(state, out.observation, i)
     return -1, 0
 
 
