@@ -56,21 +56,25 @@ def policy_chain(problem: Problem, size: int, choose: Callable[[Any, Any], NDArr
 def optimal_limits(problem: Problem) -> tuple[int | None, int | None]:
     """Units per order and units of position beyond which no optimal policy goes; None: not known.
 
-    Without fixed costs and with one source they are quantiles, at the ratio of penalty to penalty and holding cost, of the
-    demand of one period and of lead time and review period, as in the model with backlogs: by lost sales an order is worth
-    no more. Zipkin (2008), "On the structure of lost-sales inventory models", after Morton (1969).
+    Without fixed costs no position is worth while beyond the quantile, at the ratio of penalty to penalty and holding cost, of
+    demand over the longest lead time and review period: in the period when the last unit arrives it costs more to hold than it
+    saves, whatever else is ordered meanwhile, and after that an order may be smaller by one. With lost sales nothing waits, so
+    that for a single source the quantile of one period's demand bounds each order. Morton (1969); Zipkin (2008), "On the
+    structure of lost-sales inventory models".
     """
     config = with_item(problem.config)
-    plain = prices(config) | {"held": 0.0, "lost": 0.0, "backlogged": 0.0, "ordered/regular": 0.0}
-    every_unit = bool((np.diff(_choices(problem.params)[0]) == 1).all())
-    if len(sources(config)) > 1 or not every_unit or any(plain.values()):
+    given = {"lost": 0.0, "backlogged": 0.0} | prices(config)
+    usual = {"held", "lost", "backlogged", "ordered/regular", "ordered/expedited"}
+    every_unit = all((np.diff(units) == 1).all() for units in _choices(problem.params))
+    if not every_unit or any(price for column, price in given.items() if column not in usual):
         return None, None
-    demand, given = demand_of(config), prices(config)
-    short = given["lost"] if problem.params.backlog_limit == 0 else given["backlogged"]
-    ratio = short / (short + given["held"])
-    position = demand.level(int(problem.params.lead[0]) + 1, ratio)
-    # With backlogs an order may have to make up for any demand.
-    return (demand.level(1, ratio) if problem.params.backlog_limit == 0 else None), position
+    lost = problem.params.backlog_limit == 0
+    short = given["lost" if lost else "backlogged"]
+    if short + given["held"] == 0:
+        return None, None
+    ratio, demand = short / (short + given["held"]), demand_of(config)
+    position = demand.level(int(problem.params.lead.max()) + 1, ratio)
+    return (demand.level(1, ratio) if lost and len(sources(config)) == 1 else None), position
 
 
 def _drawn(problem: Problem, params: kernel.Params) -> Problem:

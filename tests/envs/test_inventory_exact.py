@@ -112,6 +112,14 @@ def test_wider_bounds_do_not_change_the_optimum(demand, penalty, lead, monkeypat
     assert wide.average_cost == pytest.approx(tight.average_cost, rel=2e-5)
 
 
+def test_wider_bounds_do_not_change_the_optimum_of_two_sources(monkeypatch):
+    tight = pointsman.solve("inventory/dual_sourcing")
+    monkeypatch.setattr(inventory, "optimal_limits", lambda _: (None, None))
+    wide = pointsman.solve("inventory/dual_sourcing")
+    assert len(wide.bias) > 1.5 * len(tight.bias)
+    assert wide.average_cost == pytest.approx(tight.average_cost, rel=2e-5)
+
+
 @pytest.mark.parametrize("lead", [0, 1, 2])
 def test_backlogs_have_their_closed_form(lead):
     """Newsvendor: base stock at the quantile of demand over lead time and review period; ordering costs c times the mean."""
