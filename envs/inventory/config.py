@@ -38,7 +38,7 @@ class InventoryConfig:
     lot: Any = None  # units by which orders grow; null: 1, or more where that would make over 200 choices
     max_order: Any = None  # units per regular order; null: more than is ever worth while (see params.py)
     max_expedite: Any = None
-    position_limit: Any = None  # units in stock and on order together; null: no limit
+    position_limit: Any = None  # units in stock and on order; null: no limit; auto: no less than is ever worth while
     start: Any = 0  # units in stock at the start of an episode
     horizon_time: float = 1200.0
     warmup_time: float = 200.0  # deleted before averages are taken

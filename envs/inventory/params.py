@@ -42,7 +42,8 @@ def params_from(config: Mapping[str, Any], demand: Demand, usual: Demand) -> Par
     if len(sources(config)) > 1:
         lead.append(whole("expedite_lead_time", config["expedite_lead_time"]))
         require(lead[1] < lead[0], "expedite_lead_time", f"below lead_time={lead[0]}", lead[1])
-    limit = config["position_limit"]
+    limit = UNLIMITED if config["position_limit"] is None else config["position_limit"]
+    limit = worth_while(config, usual, max(lead)) if limit == "auto" else whole("position_limit", limit)
     quantity = [_quantities(config, s, usual, lead[s]) for s in range(len(lead))]
     most = max(map(len, quantity))
     cumulative = demand.probability.cumsum()
@@ -52,7 +53,7 @@ def params_from(config: Mapping[str, Any], demand: Demand, usual: Demand) -> Par
         choices=np.array([len(units) for units in quantity]),
         quantity=np.array([np.pad(units, (0, most - len(units)), mode="edge") for units in quantity]),
         order_limit=np.full(len(lead), UNLIMITED),
-        position_limit=UNLIMITED if limit is None else whole("position_limit", limit),
+        position_limit=limit,
         backlog_limit=0 if config["unmet"] == "lost" else UNLIMITED,
         demand_value=demand.value,
         demand_cumulative=cumulative,
@@ -80,7 +81,7 @@ def _quantities(config: Mapping[str, Any], source: int, demand: Demand, lead: in
 
 
 def worth_while(config: Mapping[str, Any], demand: Demand, lead: int) -> int:
-    """Units beyond which one order is not worth while, and a base-stock rule does not need it but at the very start.
+    """Units in one order and in position that are not worth while to exceed.
 
     The optimal base stock under lost sales is no higher than with backlogs (Janakiraman, Seshadri and Shanthikumar 2007), where
     it is a quantile of demand over lead time and review period; fixed costs add an economic order quantity. Orders that
