@@ -120,6 +120,13 @@ def test_wider_bounds_do_not_change_the_optimum_of_two_sources(monkeypatch):
     assert wide.average_cost == pytest.approx(tight.average_cost, rel=2e-5)
 
 
+@pytest.mark.parametrize("penalty", [4.0, 19.0])
+def test_the_limit_that_is_never_met_costs_nothing(penalty):
+    free, within = (pointsman.solve("inventory/lost_sales", penalty=penalty, position_limit=limit) for limit in (None, "auto"))
+    assert within.average_cost == pytest.approx(free.average_cost, rel=1e-9)
+    assert envs.build(envs.configure("inventory/lost_sales", position_limit="auto")).params.position_limit < 30
+
+
 @pytest.mark.parametrize("lead", [0, 1, 2])
 def test_backlogs_have_their_closed_form(lead):
     """Newsvendor: base stock at the quantile of demand over lead time and review period; ordering costs c times the mean."""
