@@ -36,9 +36,11 @@ class PPO:
         rate_step: weight of the newest batch in the estimate of the reward rate.
         hidden: widths of the layers of actor and critic.
         quadratic: let the critic see squares, as fits costs of queues.
-        lookahead: take the value of the next state in expectation over all events that may happen, which the problem's
-            kernel works out one by one, instead of the value of the one that did (Dai and Gluzman 2022, "Queueing network
-            controls via deep reinforcement learning"); for problems whose events are few (`Problem.events`).
+        lookahead: take the reward and the value of the next state in expectation over all events that may happen, which the
+            problem's kernel works out one by one, instead of those of the one that did (Dai and Gluzman 2022, "Queueing
+            network controls via deep reinforcement learning"); for problems whose events are few (`Problem.events`).
+        forget: share of what was seen that the normalisation of observations forgets per batch; for problems where first
+            attempts lead far away from where a good policy lives.
         value_epochs, value_minibatch: further passes over a batch for the critic alone, and rows per step of these.
     """
 
@@ -61,6 +63,7 @@ class PPO:
         hidden: tuple[int, ...] = (64, 64),
         quadratic: bool = False,
         lookahead: bool = False,
+        forget: float = 0.0,
         value_epochs: int = 0,
         value_minibatch: int = 1024,
     ):
@@ -72,7 +75,7 @@ class PPO:
         )  # fmt: skip
         if value_epochs < 0:
             raise PointsmanError(f"agent.value_epochs must be at least 0, got {value_epochs}")
-        require_shares(gae_lambda=gae_lambda, discount=discount, rate_step=rate_step)
+        require_shares(gae_lambda=gae_lambda, discount=discount, rate_step=rate_step, forget=forget)
         require_positive(learning_rate=learning_rate, clip=clip, max_gradient=max_gradient)
         require_widths(hidden)
         self.total_steps, self.num_envs, self.rollout_steps = total_steps, num_envs, rollout_steps
@@ -81,7 +84,7 @@ class PPO:
         self.clip, self.entropy, self.value_weight = clip, entropy, value_weight
         self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
         self.value_epochs, self.value_minibatch = value_epochs, value_minibatch
-        self.quadratic, self.lookahead = quadratic, lookahead
+        self.quadratic, self.lookahead, self.forget = quadratic, lookahead, forget
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
@@ -100,6 +103,7 @@ class PPO:
         batch = Batch(self.rollout_steps, env.num_envs, env.layout)
         lookahead = Lookahead(env) if self.lookahead else None
         while state["batches"] < batches:
+            network.normaliser.count.mul_(1.0 - self.forget)
             ledger = batch.collect(env, network, lookahead)
             self._update_rate(state, batch)
             advantage, target = self._advantages(batch, network, state)
@@ -220,7 +224,8 @@ class Batch:
     def collect(self, env: Any, network: ActorCritic, lookahead: Lookahead | None = None) -> Any:
         """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout.
 
-        With `lookahead` (envs.markov.Lookahead), `expected` is the value after each decision, over all that may happen.
+        With `lookahead` (envs.markov.Lookahead), `reward` and `expected`, the value after each decision, are means over all
+        that may happen.
         """
         ledger = np.zeros(len(env.ledger.columns))
         normalise = network.normaliser
@@ -234,11 +239,12 @@ class Batch:
             self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
             self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
             if lookahead is not None:
-                seen, probability = lookahead.after(action.numpy())
+                seen, probability, mean = lookahead.after(action.numpy())
                 value = network.value(normalise(torch.from_numpy(seen))).view(probability.shape)
                 self.expected[t] = (value * torch.from_numpy(probability)).sum(1)
             _, reward, terminated, truncated, info = env.step(action.numpy())
-            self.reward[t], self.elapsed[t] = torch.from_numpy(reward), torch.from_numpy(info["elapsed"])
+            self.reward[t] = torch.from_numpy(reward if lookahead is None else mean)
+            self.elapsed[t] = torch.from_numpy(info["elapsed"])
             self.done[t] = torch.from_numpy(terminated | truncated)
             ledger += info["ledger"].sum(0)
             if "final_obs" in info:

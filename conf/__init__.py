@@ -12,6 +12,7 @@ from pointsman.envs import plugins
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.gym.config import GymConfig
 from pointsman.envs.portfolio.config import PortfolioConfig
+from pointsman.envs.inventory.config import InventoryConfig
 from pointsman.envs.queueing.config import QueueingConfig
 from pointsman.errors import PointsmanError
 
@@ -109,3 +110,4 @@ def store_plugins() -> None:
                 reason = str(error).splitlines()[0]
                 raise PointsmanError(f"preset {family}/{name}: {error.full_key or 'keys'}: {reason}") from None
             _store.store(name, node, group=f"env/{family}")
+_store.store("schema", InventoryConfig, group="env/inventory")

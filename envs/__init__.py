@@ -16,7 +16,7 @@ from pointsman.errors import PointsmanError, unknown
 
 __all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
 
-FAMILIES = ("dispatch", "gym", "portfolio", "queueing")
+FAMILIES = ("dispatch", "gym", "inventory", "portfolio", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
@@ -100,6 +100,16 @@ def chain(problem: Problem, size: int) -> Any:
     return module.chain(problem, size)
 
 
+def has_policy_chains(problem: Problem) -> bool:
+    """Whether the family makes the chain of a single policy, which is smaller than that of all."""
+    return hasattr(_module(problem.id.split("/")[0], "exact"), "policy_chain")
+
+
+def policy_chain(problem: Problem, size: int, choose: Any, most: int) -> Any:
+    """The chain of one policy's states, at most so many, or an error that says why it has none (see the family's exact.py)."""
+    return _module(problem.id.split("/")[0], "exact").policy_chain(problem, size, choose, most)
+
+
 def _module(family: str, part: str) -> Any:
     if family in plugins.families():
         return plugins.part(family, part)
@@ -114,7 +124,7 @@ def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> Batch
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"dispatch": "mini", "portfolio": "team", "queueing": "criss_cross"}.items():
+for _family, _default in {"dispatch": "mini", "inventory": "lost_sales", "portfolio": "team", "queueing": "criss_cross"}.items():
     gymnasium.register(
         f"pointsman/{_family.capitalize()}-v0",
         entry_point="pointsman.envs:_single",

@@ -31,6 +31,7 @@ class Chain(NamedTuple):
     decision: NDArray[np.bool_]  # [S] False: only one action is legal, which stands for what happens anyway
     parts: tuple[int, ...] = ()  # of a decision; empty: one part
     part_mask: NDArray[np.bool_] | None = None  # [S, sum(parts)] as a policy sees it; None: `mask`
+    complete: bool = False  # nothing is cut off that an optimal policy could reach: a larger chain has the same optimum
 
 
 def enumerate_chain(
@@ -38,11 +39,14 @@ def enumerate_chain(
     encode: Callable[[Any], NDArray[np.int64]],
     most: int = 4_000_000,
     chunk: int = 1 << 18,
+    choose: Callable[[Any, Any], Floats] | None = None,
 ) -> Chain:
     """The chain of all states that can be reached, by feeding the kernel each event with its probability.
 
     The kernel's `apply(params, state, action, record, out, first, last)` carries out the decisions on rows whose records
     are given, and observes. `encode(state)` is a whole number that names a state, whatever its clock and its key.
+    With `choose(observation, mask) -> [S, A]`, a policy's probabilities of joint actions, only what this policy may do is
+    legal, and only states that it reaches are found.
 
     Raises PointsmanError beyond `most` states.
     """
@@ -61,6 +65,8 @@ def enumerate_chain(
     found: list[dict[str, Any]] = []
     while len(fresh["mask"]):
         legal = np.logical_and.reduce([fresh["mask"][:, offset[k] + joint[:, k]] for k in range(len(parts))])
+        if choose is not None:
+            legal &= choose(fresh["seen"], fresh["mask"]) > 0
         probability = events.probability(fresh["state"])
         pair_state, pair_action = np.nonzero(legal)
         each = probability.shape[1]
@@ -113,15 +119,20 @@ class Lookahead:
         self._wide = BatchEnv(env.problem, len(self._rows), autoreset=False)
         self.events.fill(self._wide.record, np.arange(len(self._rows)), np.tile(np.arange(each), env.num_envs))
 
-    def after(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, and their probabilities [N, E].
+    def after(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32], Floats]:
+        """Observations [N * E, F] after actions [N] or [N, K], event by event of each row, their probabilities [N, E], and
+        the expected reward [N].
 
         Observations are a view of a buffer that the next call overwrites. The environment itself stays as it is.
         """
         wide, problem, n = self._wide, self.env.problem, len(self._rows)
         _put(wide.state, _take(self.env.state, self._rows))
         problem.kernel.apply(problem.params, wide.state, actions[self._rows], wide.record, wide.out, 0, n)
-        return wide.out.observation, self.events.probability(self.env.state).astype(np.float32)
+        probability = self.events.probability(self.env.state)
+        reward = -(wide.out.ledger @ self.env.prices).reshape(probability.shape)
+        # A reward that no event changes is passed on as it is, not as a mean of equals, which would round it.
+        mean = np.where(np.ptp(reward, 1) == 0.0, reward[:, 0], (reward * probability).sum(1))
+        return wide.out.observation, probability.astype(np.float32), mean
 
 
 def events_of(problem: Problem) -> Events:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from pointsman import envs
 from pointsman.agents import exact
 from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
+
+SIZES = (25, 50, 100, 200, 400, 800)
+"""Of truncation, that are tried in turn."""
 
 
 def exact_costs(
@@ -20,9 +24,15 @@ def exact_costs(
     Chains of sizes 25, 50, 100 ... are tried until costs no longer change, or the next would have more than `most` states.
     `note` is told what is under way.
     """
+    if envs.has_policy_chains(problem):
+        found = {}
+        for name, policy in policies.items():
+            note(name)
+            found[name] = own_cost(problem, policy, most)
+        return {name: cost for name, cost in found.items() if cost is not None}
     costs: dict[str, float] = {}
     states = 0
-    for size in (25, 50, 100, 200, 400, 800):
+    for size in SIZES:
         try:
             chain = envs.chain(problem, size)
         except PointsmanError:
@@ -45,9 +55,31 @@ def exact_costs(
     return costs
 
 
+def own_cost(problem: envs.Problem, policy: Any, most: int = 250_000) -> float | None:
+    """Long-run cost per unit of time of one policy, by the chain of the states that it reaches; None where there is none.
+
+    Again for sizes 25, 50, 100 ... until it no longer changes, or there are more than `most` states.
+    """
+    cost = None
+    for size in SIZES:
+        try:
+            chain = envs.policy_chain(problem, size, partial(_choose, policy, problem.parts), most)
+        except PointsmanError:
+            return cost
+        before, cost = cost, exact.evaluate(chain, tabulate(policy, chain)).average_cost
+        if before is not None and abs(cost - before) <= 1e-6 * abs(cost):
+            return cost
+    return cost
+
+
+def _choose(policy: Any, parts: tuple[int, ...], observation: Any, mask: Any) -> Any:
+    return probabilities(policy, observation, mask, parts)
+
+
 def tabulate(policy: Any, chain: Any) -> Any:
     """A policy's probabilities of joint actions [S, A] in the states of a chain; the only legal one where nothing is decided."""
     table = np.eye(chain.mask.shape[1])[chain.mask.argmax(1)]
     mask = chain.mask if chain.part_mask is None else chain.part_mask
-    table[chain.decision] = probabilities(policy, chain.observation[chain.decision], mask[chain.decision], chain.parts)
+    if chain.decision.any():
+        table[chain.decision] = probabilities(policy, chain.observation[chain.decision], mask[chain.decision], chain.parts)
     return table

@@ -20,14 +20,14 @@ from pointsman.cli import single_threaded
 BLOCKS, STEPS = 15, 200
 
 
-def step_speed(name: str, num_envs: int, copy: bool) -> list[float]:
+def step_speed(name: str, num_envs: int, copy: bool, kind: str = "threshold", **values: float) -> list[float]:
     """Steps/s of BatchEnv.step alone, per block, in processor time, which others on the machine do not share.
 
-    The policy is a static threshold; the time that it takes is not counted.
+    The policy is a rule, static threshold by default; the time that it takes is not counted.
     """
     env = pointsman.make(name, num_envs, copy=copy)
     env.reset(seed=0)
-    rule = envs.rules(env.problem)["threshold"](env.problem, threshold=0.5)
+    rule = envs.rules(env.problem)[kind](env.problem, **(values or {"threshold": 0.5}))
     speeds = []
     for block in range(BLOCKS + 2):
         spent = 0.0
@@ -131,6 +131,10 @@ def main() -> None:
         ("BatchEnv.step, dispatch/surge, 1,024 environments", lambda: step_speed("dispatch/surge", 1024, False)),
         ("BatchEnv.step, dispatch/call_centre, 1,024 environments", lambda: step_speed("dispatch/call_centre", 1024, False)),
         ("BatchEnv.step, dispatch/service_desk, 1,024 environments", lambda: step_speed("dispatch/service_desk", 1024, False)),
+        (
+            "BatchEnv.step, inventory/lost_sales, 1,024 environments",
+            lambda: step_speed("inventory/lost_sales", 1024, False, "base_stock", level=14),
+        ),
         ("gymnasium Env.step, dispatch/mini", single_speed),
         ("PPO on dispatch/mini, decisions, default config", lambda: training_speed(PPO(total_steps=400_000), "dispatch/mini")),
         (

@@ -17,7 +17,8 @@ def solve(name: str, *, size: int = 25, tolerance: float = 1e-4, **overrides: An
     """The optimal policy of a problem's finite chain, its average cost per unit of time, and bounds.
 
     The chain is truncated at `size`, at twice that, and so on, until what is still missing is estimated at no more than a
-    relative `tolerance`; the last is returned, with all of them in `truncations`. At least two are always solved.
+    relative `tolerance`; the last is returned, with all of them in `truncations`. At least two are always solved, unless the
+    first is known to leave nothing out.
     """
     return solve_problem(envs.build(envs.configure(name, **overrides)), size, tolerance)
 
@@ -28,11 +29,12 @@ def solve_problem(problem: envs.Problem, size: int = 25, tolerance: float = 1e-4
 
     tried: list[tuple[int, float]] = []
     # One truncation says nothing of what it leaves out: if the second cannot be had, the first need not be solved.
-    chain, larger = envs.chain(problem, size), envs.chain(problem, 2 * size)
+    chain = envs.chain(problem, size)
+    larger = None if chain.complete else envs.chain(problem, 2 * size)
     while size <= 6400:
         solution = exact.solve(chain)
         tried.append((size, solution.average_cost))
-        if len(tried) > 1 and truncation_error(tried) <= tolerance * abs(tried[-1][1]):
+        if chain.complete or (len(tried) > 1 and truncation_error(tried) <= tolerance * abs(tried[-1][1])):
             return solution._replace(truncations=tuple(tried))
         size *= 2
         chain, larger = larger or envs.chain(problem, size), None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pointsman.agents import exact, policy
+from pointsman.agents import exact, iteration, policy
 from pointsman.agents.table import TablePolicy
 from pointsman.envs.markov import Chain
 from pointsman.errors import PointsmanError
@@ -171,3 +171,29 @@ def test_table_policy_takes_the_nearest_value():
             distance = np.hypot(*(observation - [s, m]).T)
             place = np.flatnonzero(keep)[distance[keep].argmin()]
         assert action == actions[place]
+
+
+def even(chain, span=0.5):
+    """The same chain with all steps as long."""
+    return chain._replace(elapsed=np.full_like(chain.elapsed, span))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_plain_value_iteration_finds_the_same_where_all_steps_are_as_long(seed):
+    chain = even(random_chain(seed))
+    found = exact.solve(chain)
+    bias, low, high = exact._plain(iteration.pairs_of(chain), 1e-10)
+    assert low - 1e-8 <= found.average_cost <= high + 1e-8
+    np.testing.assert_allclose(bias - bias[0], found.bias, atol=1e-6)
+
+
+def test_plain_value_iteration_settles_on_a_periodic_chain_and_gives_up_on_a_slow_one():
+    """A ring of three states costs their mean; two states that are left once in 100,000 steps take too long."""
+    ring = chain_of(np.roll(np.eye(3), 1, axis=1)[None], np.array([[1.0], [2.0], [6.0]]), np.ones((3, 1)))
+    _, low, high = exact._plain(iteration.pairs_of(ring), 1e-9)
+    assert low == pytest.approx(3.0)
+    assert high == pytest.approx(3.0)
+    stay = np.array([[[1 - 1e-5, 1e-5], [1e-5, 1 - 1e-5]]])
+    slow = chain_of(stay, np.array([[0.0], [1.0]]), np.ones((2, 1)))
+    assert exact._plain(iteration.pairs_of(slow), 1e-9) is None
+    assert exact.solve(slow).average_cost == pytest.approx(0.5)

@@ -15,7 +15,7 @@ from pointsman.agents.networks import ActorCritic
 from pointsman.agents.ppo import PPO, Batch
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.exact_costs import tabulate
+from pointsman.evaluation.exact_costs import own_cost, tabulate
 from pointsman.evaluation.rollout import rollout
 
 TINY = {"num_envs": 16, "rollout_steps": 8, "minibatch": 50, "epochs": 2, "hidden": (8,), "total_steps": 16 * 8 * 30}
@@ -185,6 +185,25 @@ def test_looking_ahead_learns_a_queue_from_few_decisions():
     )  # fmt: skip
     found = learner.fit(envs.BatchEnv(envs.training(settings), 128, copy=False), Log(), seed=0)
     assert exact.evaluate(chain, tabulate(found, chain)).average_cost < 1.03 * exact.solve(chain).average_cost
+
+
+@pytest.mark.parametrize(("forget", "kept"), [(0.0, 1 + 3 * 8), (1.0, 1 + 8), (0.5, (1 + 8) / 4 + 8 / 2 + 8)])
+def test_the_normalisation_forgets_as_it_is_told(forget, kept):
+    """Three batches of 8 decisions in 16 environments, after one look at the start; what is left of each is its share."""
+    learner = PPO(total_steps=3 * 8 * 16, num_envs=16, rollout_steps=8, minibatch=64, hidden=(8,), forget=forget)
+    found = learner.fit(mini(16), Log(), seed=0)
+    np.testing.assert_allclose(found.network.normaliser.count.numpy(), 16 * kept)
+
+
+def test_looking_ahead_learns_lost_sales_from_few_decisions():
+    """150,000 decisions at penalty 4: below the best base-stock level, by the exact chain of what was learnt."""
+    settings = envs.configure("inventory/lost_sales", max_order=9)
+    learner = PPO(
+        total_steps=150_000, num_envs=64, rollout_steps=32, minibatch=512, hidden=(32, 32), gae_lambda=0.9, entropy=0.03,
+        quadratic=True, lookahead=True, forget=0.1,
+    )  # fmt: skip
+    found = learner.fit(envs.BatchEnv(envs.training(settings), 64, copy=False), Log(), seed=0)
+    assert own_cost(envs.build(settings), found) < 4.63
 
 
 def toy_gain(policy, **shape):

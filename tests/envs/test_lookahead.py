@@ -21,6 +21,7 @@ def first_legal(env):
         ("queueing/slow_server", {}),  # not preemptive, may idle
         ("queueing/trunk_reservation", {}),  # admission
         ("queueing/reentrant", {"stations": 2}),
+        ("inventory/lost_sales", {"start": 500}),
     ],
 )
 def test_expected_observations_are_the_simulated_means(name, given):
@@ -34,12 +35,14 @@ def test_expected_observations_are_the_simulated_means(name, given):
     fullest = [int(env.out.observation.sum(1).argmax())] * COPIES
     env.restore({key: array if key == "state.key" else array[fullest] for key, array in now.items()})
     actions = first_legal(env)
-    seen, probability = Lookahead(env).after(actions)
+    seen, probability, reward = Lookahead(env).after(actions)
     np.testing.assert_allclose(probability.sum(1), 1.0, rtol=1e-6)
     np.testing.assert_allclose(probability, probability[:1].repeat(COPIES, 0))
     expected = (seen.reshape(COPIES, -1, problem.layout.width) * probability[:, :, None]).sum(1)
     np.testing.assert_allclose(expected, expected[:1].repeat(COPIES, 0), rtol=1e-6)
-    env.step(actions)
+    _, simulated, *_ = env.step(actions)
+    np.testing.assert_allclose(reward, reward[0], rtol=1e-9)
+    assert abs(simulated.mean() - reward[0]) <= 5 * simulated.std() / COPIES**0.5 + 1e-9
     found, error = env.out.observation.mean(0), env.out.observation.std(0) / COPIES**0.5
     assert (np.abs(found - expected[0]) <= 5 * error + 1e-5).all()
     assert error.max() > 0.0  # something may happen
@@ -52,9 +55,9 @@ def test_looking_ahead_leaves_the_environment_as_it_is():
         env.step(first_legal(env))
     before = env.snapshot()
     ahead = Lookahead(env)
-    seen, _ = ahead.after(first_legal(env))
+    seen, *_ = ahead.after(first_legal(env))
     kept = seen.copy()
-    again, _ = ahead.after(first_legal(env))
+    again, *_ = ahead.after(first_legal(env))
     np.testing.assert_array_equal(kept, again)
     for key, array in env.snapshot().items():
         np.testing.assert_array_equal(array, before[key], err_msg=key)

@@ -42,6 +42,7 @@ json.dump(answers, sys.stdout)
 # name: script, arguments, what the line must name
 CASES = {
     "negative_rate": ("train", ["env.arrival_rate=-1"], "arrival_rate .*-1"),
+    "negative_lead_time": ("train", ["env=inventory/lost_sales", "env.lead_time=-1"], "lead_time .*-1"),
     "misspelt_env": ("train", ["env.arival_rate=2"], "arival_rate"),
     "misspelt_price": ("train", ["+env.prices.bounce=1"], "bounce"),
     "seed": ("train", ["seed=-1"], "seed .*-1"),
