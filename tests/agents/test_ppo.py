@@ -195,6 +195,7 @@ def test_the_normalisation_forgets_as_it_is_told(forget, kept):
     np.testing.assert_allclose(found.network.normaliser.count.numpy(), 16 * kept)
 
 
+@pytest.mark.long
 def test_looking_ahead_learns_lost_sales_from_few_decisions():
     """150,000 decisions at penalty 4: below the best base-stock level, by the exact chain of what was learnt."""
     settings = envs.configure("inventory/lost_sales", max_order=9)
