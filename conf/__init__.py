@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from pointsman.envs.autoscaling.config import AutoscalingConfig
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.queueing.config import QueueingConfig
 
@@ -77,3 +78,4 @@ _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")
+_store.store("schema", AutoscalingConfig, group="env/autoscaling")
