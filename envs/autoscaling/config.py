@@ -28,7 +28,7 @@ class NoiseConfig:
 class TraceConfig:
     """Recorded demand: a CSV of counts per slot (timestamp, value), or of single requests (TIMESTAMP and tokens)."""
 
-    file: str | None = None  # null: no recording, demand as the other keys say
+    file: str | None = None  # null: demand as the other keys say; else it replaces rates, bursts and noise
     slot_minutes: float = 5.0  # of a file of counts
     scale: float = 1.0  # requests per recorded request
     context_weight: float = 0.1  # work of a token that is read, beside one that is written (files of single requests)

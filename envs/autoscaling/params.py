@@ -41,14 +41,14 @@ def params_from(config: Mapping[str, Any]) -> Params:
     limit = config["queue_limit"]
     require(limit is None or markov, "queue_limit", "null with model=flow", limit)
     horizon = number("horizon_minutes", config["horizon_minutes"], low=control)
-    minute = config["start_minute"]
+    minute, recorded = config["start_minute"], config["trace"]["file"] is not None
     smooth = number("smooth_minutes", config["smooth_minutes"], strict=True)
     return Params(
         markov=markov,
         **_demand(config, arrival, tick, horizon),
         start_minute=-1.0 if minute is None else number("start_minute", minute, high=DAY - 1e-9),
-        **_bursts(config["bursts"], control),
-        **_noise(config["noise"], control),
+        **_bursts(config["bursts"] | ({"every_minutes": None} if recorded else {}), control),
+        **_noise(config["noise"] | ({"cv": 0.0} if recorded else {}), control),
         service=service,
         service_cv=number("service_cv", config["service_cv"]),
         start=start,
@@ -83,7 +83,7 @@ def _demand(config: Mapping[str, Any], arrival: float, tick: float, horizon: flo
         rate = np.array([arrival])
         return found | {"rate": rate, "slot": DAY, "profile": rate, "profile_slot": DAY}
     if given["file"] is not None:
-        return found | _recorded(given, tick, horizon)
+        return found | _recorded(given, tick, horizon, arrival, float(config["service_minutes"]))
     if config["hourly_rates"] is not None:
         rate, slot = numbers("hourly_rates", config["hourly_rates"]), 60.0
         require(len(rate) in (24, 168), "hourly_rates", "24 or 168 numbers", f"{len(rate)} of them")
@@ -102,16 +102,16 @@ def _demand(config: Mapping[str, Any], arrival: float, tick: float, horizon: flo
     return found | {"rate": rate, "slot": slot, "profile": profile, "profile_slot": slot}
 
 
-def _recorded(given: dict[str, Any], tick: float, horizon: float) -> dict[str, Any]:
-    """Tables of a recording. Single requests have no profile but their mean."""
+def _recorded(given: dict[str, Any], tick: float, horizon: float, arrival: float, service: float) -> dict[str, Any]:
+    """Tables of a recording. Single requests, of which there is no more than an hour, have no profile but arrival_rate."""
     recording = trace.read(given, tick)
     size = len(recording.counts)
     if recording.exact:
         begin = number("trace.begin_minute", given["begin_minute"])
         require(begin + horizon <= size * tick, "horizon_minutes", f"within the recording, {size * tick:g} minutes", horizon)
-        mean = np.array([recording.counts.mean() / tick])
+        mean = np.array([arrival])
         return {
-            "recorded": np.stack([recording.counts, recording.work], 1), "rate": mean, "slot": DAY, "profile": mean,
+            "recorded": np.stack([recording.counts, recording.work * service], 1), "rate": mean, "slot": DAY, "profile": mean,
             "profile_slot": DAY, "start_first": begin, "start_days": 1,
         }  # fmt: skip
     slot = float(given["slot_minutes"])

@@ -41,6 +41,16 @@ class Target(Rule):
         return (by + p.max_change).astype(np.int64)
 
 
+    def lately(self, observation: Any) -> F:
+        """The highest load of the last `memory` intervals, mixed with the smoothed one in the proportion `newest` [N]."""
+        loads = np.stack([self.read(observation, f"load_{k}") for k in range(self.params.history)], 1)
+        last = np.broadcast_to(np.asarray(self.values["memory"], np.int64), len(loads)) - 1
+        peak = np.maximum.accumulate(loads, 1)[np.arange(len(loads)), last]
+        newest = self.values["newest"]
+        found: F = newest * peak + (1.0 - newest) * self.read(observation, "smoothed")
+        return found
+
+
 class Static(Target):
     """Always as many replicas."""
 
@@ -81,17 +91,19 @@ class StaticByHour(Target):
 class Proportional(Target):
     """So many replicas per load, as it was lately, and for the backlog; stops some only when several are too many."""
 
-    space = {
-        "utilisation": Parameter(0.3, 1.0),
-        "drain_minutes": Parameter(0.5, 20.0),
-        "newest": Parameter(0.0, 1.0),
-        "slack": Parameter(0.0, 4.0),
-    }
+    own = {"utilisation": Parameter(0.3, 1.0)}
+
+    @classmethod
+    def space_for(cls, problem: Problem) -> dict[str, Parameter]:
+        return cls.own | {
+            "memory": Parameter(1, problem.params.history, integer=True),
+            "newest": Parameter(0.0, 1.0),
+            "drain_minutes": Parameter(0.5, 20.0),
+            "slack": Parameter(0.0, 4.0),
+        }
 
     def target(self, observation: Any, replicas: F) -> Any:
-        newest = self.values["newest"]
-        load = newest * self.read(observation, "load_0") + (1.0 - newest) * self.read(observation, "smoothed")
-        wanted = load / self.values["utilisation"] + self.read(observation, "backlog") / self.values["drain_minutes"]
+        wanted = self.lately(observation) / self.values["utilisation"] + self.read(observation, "backlog") / self.values["drain_minutes"]
         return hold(np.ceil(wanted - kubernetes.ROUNDING), replicas, self.values["slack"])
 
 
@@ -136,25 +148,17 @@ class KubernetesRequests(Kubernetes):
         return kubernetes.recommend_external(self.read(observation, f"load_{lag}"), self.values["utilisation"], replicas)
 
 
-class Forecast(Target):
+class Forecast(Proportional):
     """Square-root staffing for a forecast of the load at the time at which a replica started now is ready.
 
     The forecast is the profile then, times how far the load lately was from the profile, to a power between 0 (the
     profile alone) and 1 (all of the deviation stays). The backlog is to be served within some minutes.
     """
 
-    space = {
-        "safety": Parameter(0.0, 4.0),
-        "deviation": Parameter(0.0, 1.0),
-        "newest": Parameter(0.0, 1.0),
-        "drain_minutes": Parameter(0.5, 20.0),
-        "slack": Parameter(0.0, 4.0),
-    }
+    own = {"safety": Parameter(0.0, 4.0), "deviation": Parameter(0.0, 1.0)}
 
     def target(self, observation: Any, replicas: F) -> Any:
-        value = self.values
-        newest = value["newest"]
-        lately = newest * self.read(observation, "load_0") + (1.0 - newest) * self.read(observation, "smoothed")
+        value, lately = self.values, self.lately(observation)
         now, ahead = (np.maximum(self.read(observation, name), 1e-6) for name in ("profile", "profile_ahead"))
         load = ahead * (np.maximum(lately, 1e-6) / now) ** value["deviation"]
         wanted = staffing(load, value["safety"]) + self.read(observation, "backlog") / value["drain_minutes"]

@@ -17,7 +17,8 @@ class Recording(NamedTuple):
 
     counts: np.ndarray  # [S]
     work: np.ndarray  # [S]
-    exact: bool  # single requests: replayed one by one, instead of drawn at the rate
+    exact: bool  # single requests: replayed as they came, instead of drawn at the rate
+    size_cv: float = 0.0  # coefficient of variation of the work of single requests
 
 
 def read(trace: dict[str, Any], tick: float) -> Recording:
@@ -72,9 +73,10 @@ def _requests(path: Path, table: pd.DataFrame, tick: float, scale: float, contex
     """Time is counted from the first request's minute: such files hold an hour, not days."""
     minutes = _minutes(path, table, "TIMESTAMP", ["ContextTokens", "GeneratedTokens"])
     require(scale == 1.0, "trace.scale", "1 for a file of single requests", scale)
-    minutes -= np.floor(minutes[0])
+    minutes = minutes - np.floor(minutes[0])
     tokens = table["GeneratedTokens"].to_numpy(float) + context_weight * table["ContextTokens"].to_numpy(float)
     require(tokens.sum() > 0, "trace.file", "a file with some work", path)
-    place = (minutes // tick).astype(int)
+    place = np.floor(minutes / tick + 1e-9).astype(int)
     size = place[-1] + 1
-    return Recording(np.bincount(place, minlength=size).astype(float), np.bincount(place, tokens / tokens.mean(), size), True)
+    counts, work = np.bincount(place, minlength=size).astype(float), np.bincount(place, tokens / tokens.mean(), size)
+    return Recording(counts, work, True, float(tokens.std() / tokens.mean()))
