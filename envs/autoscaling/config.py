@@ -48,6 +48,7 @@ class AutoscalingConfig:
     amplitude: float = 0.0  # of a sinusoid over the day, as a share of the mean
     peak_minute: float = 840.0  # of the day
     hourly_rates: list[float] | None = None  # 24 or 168, replacing the three above
+    demand_factor: float = 1.0  # on what comes, not on the profile that policies see
     bursts: BurstConfig = field(default_factory=BurstConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
@@ -64,6 +65,7 @@ class AutoscalingConfig:
     slo_minutes: float = 0.5  # a request that has waited longer is late; whole ticks (flow)
     queue_limit: int | None = None  # requests in the system; arrivals beyond are lost (markov)
     history: int = 5  # past intervals that policies see
+    ages: int = 4  # starting replicas are seen by age in control intervals, the last of so many holding all older ones
     smooth_minutes: float = 15.0  # time constant of the smoothed load that they see
     prices: dict[str, float] = field(default_factory=dict)
     horizon_minutes: float = 1440.0

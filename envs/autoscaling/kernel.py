@@ -76,7 +76,7 @@ class Params(NamedTuple):
     initial: int  # replicas; below 0: what the profile needs
     max_change: int
     history: int
-    bins: int  # of ages of starting replicas, one per control interval
+    ages: int  # of starting replicas, in control intervals; the last holds all older ones
     smooth: float  # weight of the newest interval in the smoothed load
     horizon: float
 
@@ -134,7 +134,7 @@ def observation_names(params: Params) -> list[str]:
     """Names of the observation's entries, in the order in which `observe` writes them."""
     if params.markov:
         return ["queue", "ready", "starting"]
-    lags, ages = range(params.history), range(params.bins)
+    lags, ages = range(params.history), range(params.ages)
     names = ["backlog", "delay", "ready", *[f"starting_{k}" for k in ages]]
     names += ["day_sine", "day_cosine", "week_sine", "week_cosine"][: 4 if len(params.profile) * params.profile_slot > DAY else 2]
     names += ["profile", "profile_ahead", "profile_later", "smoothed"]
@@ -373,12 +373,12 @@ def observe(params, state, observation, mask, i):
     observation[i, 0] = state.queue[i]
     observation[i, 1] = state.queue[i] / max(state.ready[i], 1)
     observation[i, 2] = state.ready[i]
-    for k in range(params.bins):
+    for k in range(params.ages):
         observation[i, 3 + k] = 0.0
     for k in range(state.starting[i]):
         age = int((state.clock[i] - state.began[i, k]) / params.control - 0.5)
-        observation[i, 3 + min(age, params.bins - 1)] += 1.0
-    f, minute = 3 + params.bins, state.begin[i] + state.clock[i]
+        observation[i, 3 + min(age, params.ages - 1)] += 1.0
+    f, minute = 3 + params.ages, state.begin[i] + state.clock[i]
     turn = 2.0 * math.pi * minute / DAY
     observation[i, f], observation[i, f + 1] = math.sin(turn), math.cos(turn)
     f += 2

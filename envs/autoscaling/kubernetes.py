@@ -19,8 +19,8 @@ PERIOD = 0.25
 """Minutes over which a scale-up is limited."""
 PERCENT, PODS = 100.0, 4
 """... to the larger of this share of the replicas at the period's start, and of so many pods."""
-ROUNDING = 1e-9
-"""Ratios of floating-point numbers that are whole but for rounding count as whole."""
+ROUNDING = 1e-5
+"""Numbers that are whole but for the rounding of float32 observations count as whole."""
 
 
 def _up(x: F) -> F:

@@ -26,13 +26,14 @@ def params_from(config: Mapping[str, Any]) -> Params:
         require(least <= _whole("initial_replicas", initial) <= most, "initial_replicas", f"from {least} to {most}", initial)
     service = number("service_minutes", config["service_minutes"], strict=True)
     start = number("start_minutes", config["start_minutes"], strict=markov)
+    factor = number("demand_factor", config["demand_factor"])
     arrival = number("arrival_rate", config["arrival_rate"], strict=True)
     ticks, history = (_whole(key, config[key], 1) for key in ("ticks", "history"))
     if markov:
         for key in ("hourly_rates", "bursts.every_minutes", "trace.file"):
             first, *rest = key.split(".")
             require((config[first][rest[0]] if rest else config[first]) is None, key, "null with model=markov", "a value")
-        control, ticks = 1.0 / (arrival + most / service + most / start), 1
+        control, ticks = 1.0 / (factor * arrival + most / service + most / start), 1
     else:
         control = number("control_minutes", config["control_minutes"], strict=True)
     tick, slo = control / ticks, number("slo_minutes", config["slo_minutes"])
@@ -43,9 +44,11 @@ def params_from(config: Mapping[str, Any]) -> Params:
     horizon = number("horizon_minutes", config["horizon_minutes"], low=control)
     minute, recorded = config["start_minute"], config["trace"]["file"] is not None
     smooth = number("smooth_minutes", config["smooth_minutes"], strict=True)
+    demand = _demand(config, arrival, tick, horizon)
+    demand |= {"rate": factor * demand["rate"], "recorded": factor * demand["recorded"]}
     return Params(
         markov=markov,
-        **_demand(config, arrival, tick, horizon),
+        **demand,
         start_minute=-1.0 if minute is None else number("start_minute", minute, high=DAY - 1e-9),
         **_bursts(config["bursts"] | ({"every_minutes": None} if recorded else {}), control),
         **_noise(config["noise"] | ({"cv": 0.0} if recorded else {}), control),
@@ -64,7 +67,7 @@ def params_from(config: Mapping[str, Any]) -> Params:
         initial=-1 if initial is None else initial,
         max_change=k,
         history=history,
-        bins=max(math.ceil(start / control - 1e-9), 1),
+        ages=_whole("ages", config["ages"], 1),
         smooth=1.0 - math.exp(-control / smooth),
         horizon=horizon,
     )

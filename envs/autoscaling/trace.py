@@ -46,7 +46,7 @@ def _minutes(path: Path, table: pd.DataFrame, column: str, values: list[str]) ->
     """Minutes of a column of times since 0:00 of the first day, in order; an error names the first bad row."""
     if table.empty:
         raise PointsmanError(f"trace.file: {path} has no rows")
-    times = pd.to_datetime(table[column], errors="coerce")
+    times = pd.to_datetime(table[column], format="ISO8601", errors="coerce")
     numbers = table[values].apply(pd.to_numeric, errors="coerce")
     bad = times.isna() | ~np.isfinite(numbers).all(axis=1) | (numbers < 0).any(axis=1)
     if bad.any():
