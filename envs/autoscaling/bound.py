@@ -18,6 +18,8 @@ from pointsman.errors import PointsmanError
 F = NDArray[np.float64]
 CELLS, PER_TICK = 320, 4
 """Places of the grid of backlogs, and how many of them are one replica's work in a tick."""
+NEGLIGIBLE = 1e-5
+"""Late work below this is not held against the minute: rounding errors of a day stay below it."""
 BOUNDED = (
     "replica_hours", "starts", "stops", "cancelled", "scale_actions", "arrived", "waiting_minutes", "late", "late_minutes",
 )  # fmt: skip
@@ -81,10 +83,9 @@ def _solve(p, requests, work, initial, weights, every, value, moved):
                 after = max(before + work[t] - n * p.tick, 0.0)
                 late = min(of, max(after - young, 0.0)) if p.lag > 0 else min(of, after)
                 cost = weights[2] * n * p.tick / 60.0 + weights[3] * 0.5 * (before + after) * p.tick / p.service
-                if late > 1e-6:
+                if late > NEGLIGIBLE:
                     cost += weights[4] * whose * late / of + weights[5] * p.tick
-                # A hair below, so that rounding errors cannot lift a backlog into the next cell.
-                moved[n, c] = cost + value[n, min(int(max(after - 1e-7, 0.0) / cell), CELLS - 1)]
+                moved[n, c] = cost + value[n, min(int(after / cell + NOTHING), CELLS - 1)]
         early = t * p.tick < p.start - NOTHING
         free = t % every == 0
         fall = p.max_change if t % p.ticks == 0 else 0

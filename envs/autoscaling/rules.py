@@ -152,13 +152,18 @@ class Forecast(Proportional):
     """Square-root staffing for a forecast of the load at the time at which a replica started now is ready.
 
     The forecast is the profile then, times how far the load lately was from the profile, to a power between 0 (the
-    profile alone) and 1 (all of the deviation stays). The backlog is to be served within some minutes.
+    profile alone) and 1 (all of the deviation stays); to the load lately a share of its trend over the last two intervals
+    is added, drawn out to then (Holt 1957). The backlog is to be served within some minutes.
     """
 
-    own = {"safety": Parameter(0.0, 4.0), "deviation": Parameter(0.0, 1.0)}
+    own = {"safety": Parameter(0.0, 4.0), "deviation": Parameter(0.0, 1.0), "trend": Parameter(0.0, 1.5)}
 
     def target(self, observation: Any, replicas: F) -> Any:
-        value, lately = self.values, self.lately(observation)
+        value, p = self.values, self.params
+        back = min(2, p.history - 1)
+        steps = p.start / p.control / max(back, 1)
+        drift = self.read(observation, "load_0") - self.read(observation, f"load_{back}")
+        lately = self.lately(observation) + value["trend"] * steps * drift
         now, ahead = (np.maximum(self.read(observation, name), 1e-6) for name in ("profile", "profile_ahead"))
         load = ahead * (np.maximum(lately, 1e-6) / now) ** value["deviation"]
         wanted = staffing(load, value["safety"]) + self.read(observation, "backlog") / value["drain_minutes"]

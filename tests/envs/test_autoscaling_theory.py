@@ -15,7 +15,7 @@ from pointsman.envs.autoscaling.rules import staffing
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import rollout
 
-LONG = {"horizon_minutes": 20_000.0, "warmup_minutes": 1000.0}
+LONG = {"horizon_minutes": 2200.0, "warmup_minutes": 200.0}
 
 
 def problem_of(name, **overrides):
@@ -28,7 +28,7 @@ def queue_of(rate, replicas, start=1.0, least=0):
     return problem_of("small", initial_replicas=replicas, max_change=replicas, queue_limit=None, **changes, **LONG)
 
 
-def response(problem, rule, episodes=40):
+def response(problem, rule, episodes=400):
     """Mean response time, by Little's law, and the half width of its 99 % interval over episodes."""
     totals, columns = rollout(rule, problem, episodes, 5).ledger, list(problem.columns)
     waiting, busy, arrived = (totals[:, columns.index(name)] for name in ("waiting_minutes", "busy_hours", "arrived"))
@@ -75,13 +75,13 @@ def test_the_small_one_is_solved_and_its_chain_is_its_simulation():
     }.items():
         actions = rule.act(chain.observation, chain.mask, np.zeros(len(chain.mask)))
         exact = evaluate(chain, np.eye(chain.mask.shape[1])[actions])
-        totals = rollout(rule, problem, 24, 1)
+        totals = rollout(rule, problem, 240, 1)
         each = totals.ledger[:, :-1] / totals.elapsed[:, None]
-        error = each.std(0, ddof=1) / 24**0.5
-        assert (np.abs(each.mean(0) - exact.ledger) < 4.5 * error + 1e-9).all(), name
+        error = each.std(0, ddof=1) / 240**0.5
+        assert (np.abs(each.mean(0) - exact.ledger) < 4.5 * error + 1e-4).all(), name  # losses are too rare for an error
         costs[name] = exact.average_cost
     assert costs["optimum"] == pytest.approx(best.average_cost, rel=1e-9)
-    assert costs["optimum"] < 0.97 * min(costs["static"], costs["by_queue"])
+    assert costs["optimum"] < 0.98 * min(costs["static"], costs["by_queue"])
 
 
 def test_a_flow_is_not_solved():
@@ -109,9 +109,10 @@ def test_no_rule_is_ever_below_the_bound(case):
     assert (bound > 0).all()
     for rule in envs.rules(problem).values():
         for _ in range(6):
-            values = {key: np.round(rng.uniform(p.low, p.high), None if not p.integer else 0) for key, p in rule.space_for(problem).items()}
+            drawn = {key: (rng.uniform(p.low, p.high), p.integer) for key, p in rule.space_for(problem).items()}
+            values = {key: round(x) if whole else x for key, (x, whole) in drawn.items()}
             totals = rollout(rule(problem, **values), problem, 6, 9)
-            assert (totals.ledger @ prices / totals.elapsed >= bound).all()
+            assert (totals.ledger @ prices / totals.elapsed >= bound - 1e-9).all()
 
 
 def test_the_bound_is_the_optimum_where_nothing_is_relaxed():
@@ -135,7 +136,7 @@ def test_the_bound_is_the_optimum_where_nothing_is_relaxed():
         cost = -sum(env.step(np.ascontiguousarray(actions))[1] for actions in sequences.T)
         bound = clairvoyant(problem, 1, 2, first=episode) * 5.0
         assert bound <= cost.min() + 1e-9
-        assert bound == pytest.approx(cost.min(), abs=0.12 * cost.min())
+        assert bound == pytest.approx(cost.min(), abs=1e-6)
     assert len({work.tobytes() for work in worlds(problem, 6, 2, 0)[1]}) > 3
 
 
