@@ -38,7 +38,9 @@ def clairvoyant(problem: Problem, episodes: int, seed: int, first: int = 0) -> F
     requests, work, initial = worlds(problem, episodes, seed, first)
     whole = p.start_spread == 0.0 and abs(p.start / p.control - round(p.start / p.control)) < NOTHING
     up = price["starts"] + price["replica_hours"] * p.start / 60.0
-    weights = np.array([up, price["stops"], price["replica_hours"], price["waiting_minutes"], price["late"], price["late_minutes"]])
+    weights = np.array(
+        [up, price["stops"], price["replica_hours"], price["waiting_minutes"], price["late"], price["late_minutes"]]
+    )
     value, moved = np.zeros((2, p.most + 1, CELLS))
     total = np.empty(episodes)
     for e in range(episodes):

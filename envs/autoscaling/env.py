@@ -25,6 +25,8 @@ _RANGES = {
     "week": Field("week", "", -1.0, 1.0),
     "profile": Field("profile", "replicas at work"),
     "smoothed": Field("smoothed", "replicas at work"),
+    "forecast": Field("forecast", "replicas at work"),
+    "spare": Field("spare", "replicas", -float("inf")),
     "load": Field("load", "replicas at work"),
     "replicas": Field("replicas", "replicas"),
     "measured": Field("measured", "replicas"),

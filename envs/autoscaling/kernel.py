@@ -137,7 +137,7 @@ def observation_names(params: Params) -> list[str]:
     lags, ages = range(params.history), range(params.ages)
     names = ["backlog", "delay", "ready", *[f"starting_{k}" for k in ages]]
     names += ["day_sine", "day_cosine", "week_sine", "week_cosine"][: 4 if len(params.profile) * params.profile_slot > DAY else 2]
-    names += ["profile", "profile_ahead", "profile_later", "smoothed"]
+    names += ["profile", "profile_ahead", "profile_later", "smoothed", "forecast", "spare"]
     return names + [f"{name}_{k}" for name in ("load", "replicas", "measured", "utilisation") for k in lags]
 
 
@@ -344,7 +344,9 @@ def reset(params, state, i, seed, index, episode):
     key = mix(state.key[i], RESET_RECORD)
     state.records[i], state.clock[i], state.queue[i], state.starting[i] = 0, 0.0, 0.0, 0
     day = min(int(uniform(key, 0) * params.start_days), params.start_days - 1)
-    into = params.start_minute if params.start_minute >= 0.0 else math.floor(uniform(key, 1) * DAY / params.control) * params.control
+    into = (
+        params.start_minute if params.start_minute >= 0.0 else math.floor(uniform(key, 1) * DAY / params.control) * params.control
+    )
     state.begin[i] = params.start_first + DAY * day + into
     state.burst[i], state.boost[i], state.level[i], state.young[i] = False, 1.0, 0.0, 0.0
     if params.noise_std > 0.0:
@@ -389,7 +391,10 @@ def observe(params, state, observation, mask, i):
         ahead = minute + 0.5 * params.control + (0.0 if k == 0 else params.start + (k - 1) * LATER)
         observation[i, f + k] = at_minute(params.profile, params.profile_slot, ahead) * params.service
     observation[i, f + 3] = state.smoothed[i]
-    f, h = f + 4, params.history
+    # The newest load carried along the profile to when a replica started now is ready, and replicas beyond it.
+    forecast = state.load[i, 0] * observation[i, f + 1] / max(observation[i, f], NOTHING)
+    observation[i, f + 4], observation[i, f + 5] = forecast, replicas - forecast
+    f, h = f + 6, params.history
     for k in range(h):
         observation[i, f + k] = state.load[i, k]
         observation[i, f + h + k] = state.replicas[i, k]

@@ -40,7 +40,6 @@ class Target(Rule):
         by = np.clip(wanted - replicas, -p.max_change, p.max_change)
         return (by + p.max_change).astype(np.int64)
 
-
     def lately(self, observation: Any) -> F:
         """The highest load of the last `memory` intervals, mixed with the smoothed one in the proportion `newest` [N]."""
         loads = np.stack([self.read(observation, f"load_{k}") for k in range(self.params.history)], 1)
@@ -103,7 +102,10 @@ class Proportional(Target):
         }
 
     def target(self, observation: Any, replicas: F) -> Any:
-        wanted = self.lately(observation) / self.values["utilisation"] + self.read(observation, "backlog") / self.values["drain_minutes"]
+        wanted = (
+            self.lately(observation) / self.values["utilisation"]
+            + self.read(observation, "backlog") / self.values["drain_minutes"]
+        )
         return hold(np.ceil(wanted - kubernetes.ROUNDING), replicas, self.values["slack"])
 
 
