@@ -23,7 +23,7 @@ CASES = {
 
 
 class Twin:
-    """One row: starting replicas are pairs of clocks, waiting work a list of [tick of arrival, work left, all its work, requests]."""
+    """One row: starting replicas are pairs of clocks, waiting work a list of [tick of arrival, left, all of it, requests]."""
 
     def __init__(self, problem, ready):
         self.p, self.prices = problem.params, problem.prices
