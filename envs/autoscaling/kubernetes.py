@@ -56,7 +56,7 @@ def recommend(usage: Any, target: Any, measured: Any, unready: Any = 0.0, missin
     wanted = _up(again * pods)
     turned = ((ratio < 1) & (again > 1)) | ((ratio > 1) & (again < 1))
     turned |= ((again < 1) & (wanted > current)) | ((again > 1) & (wanted < current))
-    careful = np.where(_close(again, tolerance) | turned, current, wanted)
+    careful = np.where(_close(again, tolerance) | turned | (ratio == 1), current, wanted)
     found = np.where(with_unready | with_missing, careful, plain)
     return np.where(measured > 0, found, current)
 

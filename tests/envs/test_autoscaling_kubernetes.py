@@ -39,6 +39,7 @@ RECOMMENDED = {
     "unready and missing": ((1.0, 0.5, 3, 1, 1), 6),
     # A scale-down with both: the missing one at 1.0, the unready one left out: (4 x .1 + 1) / 5 = .28 -> .56 x 5 = 2.8 -> 3.
     "unready and missing below": ((0.1, 0.5, 4, 1, 1), 3),
+    "missing and on target": ((0.5, 0.5, 4, 0, 1), 5),  # neither up nor down: nothing is filled in
     "nothing measured": ((0.0, 0.5, 0, 3, 0), 3),
 }
 
