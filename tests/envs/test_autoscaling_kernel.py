@@ -181,10 +181,10 @@ def test_work_of_a_tick_has_the_mean_and_the_spread_of_its_requests():
 def test_the_profile_is_the_mean_of_what_comes():
     """With bursts and noise, over the hours of the day; each hour's mean is within 4.5 of its standard errors."""
     changes = {"noise": {"cv": 0.3, "minutes": 20.0}, "bursts": {"every_minutes": 60.0, "last_minutes": 15.0, "factor": 2.0}}
-    arrivals, _ = records(400, **changes)
-    each = arrivals.sum(2).reshape(24, 60, 400).sum(1)
+    arrivals, _ = records(300, **changes)
+    each = arrivals.sum(2).reshape(24, 60, 300).sum(1)
     profile = envs.build(envs.configure("autoscaling/sinusoid", **changes)).params.profile.reshape(24, 12).mean(1) * 60
-    error = each.std(1) / 20
+    error = each.std(1) / 300**0.5
     assert (np.abs(each.mean(1) - profile)[1:] < 4.5 * error[1:]).all()  # an episode begins without a burst
     assert (error < 0.05 * profile).all()
 
