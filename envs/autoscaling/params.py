@@ -142,7 +142,7 @@ def _days(key: str, given: Any, size: float) -> tuple[int, int]:
     return given[0], given[1]
 
 
-def _bursts(bursts: Mapping[str, Any], control: float) -> dict[str, float]:
+def _bursts(bursts: Mapping[str, Any], control: float) -> dict[str, Any]:
     every = bursts["every_minutes"]
     chance = 0.0 if every is None else 1.0 - math.exp(-control / number("bursts.every_minutes", every, strict=True))
     rise = number("bursts.rise_minutes", bursts["rise_minutes"])
@@ -154,7 +154,7 @@ def _bursts(bursts: Mapping[str, Any], control: float) -> dict[str, float]:
     }
 
 
-def _noise(noise: Mapping[str, Any], control: float) -> dict[str, float]:
+def _noise(noise: Mapping[str, Any], control: float) -> dict[str, Any]:
     return {
         "noise_keep": math.exp(-control / number("noise.minutes", noise["minutes"], strict=True)),
         "noise_std": math.sqrt(math.log1p(number("noise.cv", noise["cv"]) ** 2)),
