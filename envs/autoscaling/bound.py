@@ -34,18 +34,18 @@ def clairvoyant(problem: Problem, episodes: int, seed: int, first: int = 0) -> F
     for name, price in problem.prices.items():
         if price != 0.0 and (name not in BOUNDED or (price < 0.0 and name != "arrived")):
             raise PointsmanError(f"prices.{name}={price}: the clairvoyant bound knows no such price")
-    price = {name: float(problem.prices.get(name, 0.0)) for name in BOUNDED}
+    prices = {name: float(problem.prices.get(name, 0.0)) for name in BOUNDED}
     requests, work, initial = worlds(problem, episodes, seed, first)
     whole = p.start_spread == 0.0 and abs(p.start / p.control - round(p.start / p.control)) < NOTHING
-    up = price["starts"] + price["replica_hours"] * p.start / 60.0
+    up = prices["starts"] + prices["replica_hours"] * p.start / 60.0
     weights = np.array(
-        [up, price["stops"], price["replica_hours"], price["waiting_minutes"], price["late"], price["late_minutes"]]
+        [up, prices["stops"], prices["replica_hours"], prices["waiting_minutes"], prices["late"], prices["late_minutes"]]
     )
     value, moved = np.zeros((2, p.most + 1, CELLS))
     total = np.empty(episodes)
     for e in range(episodes):
         found = _solve(p, requests[e], work[e], int(initial[e]), weights, p.ticks if whole else 1, value, moved)
-        total[e] = found + price["arrived"] * requests[e].sum()
+        total[e] = found + prices["arrived"] * requests[e].sum()
     return total / (requests.shape[1] * p.tick)
 
 

@@ -26,7 +26,7 @@ class Target(Rule):
     def replicas(self, observation: Any) -> F:
         """Ready and starting [N]."""
         names = [name for name in self._place if name == "ready" or name.startswith("starting")]
-        found: F = sum(self.column(observation, name).astype(float) for name in names)
+        found: F = np.stack([self.read(observation, name) for name in names]).sum(0)
         return found
 
     def read(self, observation: Any, name: str) -> F:
