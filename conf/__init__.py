@@ -9,6 +9,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pointsman.envs import plugins
+from pointsman.envs.autoscaling.config import AutoscalingConfig
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.gym.config import GymConfig
 from pointsman.envs.portfolio.config import PortfolioConfig
@@ -111,3 +112,4 @@ def store_plugins() -> None:
                 raise PointsmanError(f"preset {family}/{name}: {error.full_key or 'keys'}: {reason}") from None
             _store.store(name, node, group=f"env/{family}")
 _store.store("schema", InventoryConfig, group="env/inventory")
+_store.store("schema", AutoscalingConfig, group="env/autoscaling")

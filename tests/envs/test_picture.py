@@ -14,7 +14,7 @@ from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.errors import PointsmanError
 
 
-@pytest.mark.parametrize("preset", ["dispatch/surge", "queueing/n_model"])
+@pytest.mark.parametrize("preset", ["dispatch/surge", "queueing/n_model", "autoscaling/sinusoid"])
 def test_a_picture_follows_the_state(preset):
     family = preset.split("/")[0].capitalize()
     env = gymnasium.make(
