@@ -17,6 +17,10 @@ class RulePolicy:
         """The rule's actions int64[N]."""
         return self.rule.act(observation, mask, u)
 
+    def view(self, problem: Any) -> Any:
+        """The problem as the rule is shown it in rollouts."""
+        return self.rule.view(problem)
+
     @property
     def parameters(self) -> dict[str, float]:
         """The tuned values, by name."""

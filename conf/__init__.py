@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from pointsman.envs.cluster.config import ClusterConfig
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.queueing.config import QueueingConfig
 
@@ -75,5 +76,6 @@ _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
+_store.store("schema", ClusterConfig, group="env/cluster")
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")
