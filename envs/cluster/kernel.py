@@ -384,7 +384,7 @@ def advance(params, state, record, action, out, first, last, autoreset):
         draw(params, state, record, i)
         full = step(params, state, action, record, out, i)
         if full > 0:
-            return int(i), full
+            return np.int64(i), full
         if autoreset and (out.truncated[i] or out.terminated[i]):
             observe(params, state, out.final_observation, out.final_mask, i, True)
             out.episode[i] += 1
