@@ -21,7 +21,7 @@ class ClusterConfig:
     """Jobs on one cluster; times in the unit of the durations, which is seconds in a trace."""
 
     id: str = "cluster/custom"
-    resources: dict[str, int] | None = None  # units by name; null: the processors that the trace's header names
+    resources: dict[str, int] = field(default_factory=dict)  # units by name; none: the processors that the trace's header names
     arrival_rate: float | None = None  # jobs per unit of time
     time_step: bool = False  # time runs in steps of 1, each of which brings a job or none; else arrivals are Poisson
     classes: dict[str, JobClassConfig] = field(default_factory=dict)

@@ -79,12 +79,11 @@ def _read(path: Path, processors: int | None, version: int) -> swf.Trace:
 
 def _resources(given: Any, trace: swf.Trace | None) -> dict[str, int]:
     """Units by resource, as given or as the trace's header has them."""
-    if given is None:
+    if not given:
         require(trace is not None, "resources", "given where jobs are drawn", given)
         assert trace is not None
         require(trace.processors > 0, "resources", "given: the trace's header does not say how large the cluster is", given)
         return {"processors": trace.processors}
-    require(len(given) > 0, "resources", "at least one resource", given)
     require(trace is None or len(given) == 1, "resources", "one beside a trace, whose jobs take processors only", given)
     for name, units in given.items():
         require(units >= 1, f"resources.{name}", "at least 1", units)
