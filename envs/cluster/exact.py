@@ -41,7 +41,8 @@ def arrivals(problem: Problem, episodes: int, seed: int, first: int = 0) -> list
     env.reset(seed=seed)
     p, found = problem.params, []
     for i in range(episodes):
-        jobs, clock = [], 0.0
+        jobs: list[list[float]] = []
+        clock = 0.0
         env.state.records[i] = 0
         while True:
             kernel.draw(p, env.state, env.record, i)

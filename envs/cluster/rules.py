@@ -172,7 +172,7 @@ class DominantResourceFairness(Ordered):
 
 
 class Weighted(Ordered):
-    """Logarithms of estimate, dominant share and age, with weights that are tuned: SJF, smallest, area and aging are among them."""
+    """Logarithms of estimate, dominant share and age with tuned weights; SJF, smallest first and areas are among them."""
 
     space = Ordered.space | {"smallness": Parameter(0.0, 1.0), "aging": Parameter(0.0, 1.0)}
 

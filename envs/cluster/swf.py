@@ -104,25 +104,24 @@ def _check(path: Path, lines: list[int], table: NDArray[np.float64], size: NDArr
     """An error at the first line with times or sizes that cannot be."""
     for k in (SUBMIT, WAIT, RUN, ALLOCATED, REQUESTED, TIME):
         known = table[:, k] != UNKNOWN if k != SUBMIT else np.ones(len(table), bool)
-        _refuse(path, lines, known & (table[:, k] < 0), lambda row, k=k: f"{FIELDS[k]} is negative: {table[row, k]:g} (-1 alone means: not known)")  # type: ignore[misc]
-    _refuse(
-        path, lines, np.diff(table[:, SUBMIT], prepend=-math.inf) < 0,
-        lambda row: f"not in order of time: submitted at {table[row, SUBMIT]:g}, after line {lines[row - 1]} at "
-        f"{table[row - 1, SUBMIT]:g}",
-    )  # fmt: skip
-    _refuse(
-        path, lines, size != np.floor(size),
-        lambda row: f"processors must be a whole number, got {size[row]:g} (requested, or else allocated)",
-    )  # fmt: skip
-    if machine:
-        larger = "the job is larger than the cluster: {:g} of {} processors"
-        _refuse(path, lines, size > machine, lambda row: larger.format(size[row], machine))
+        bad = known & (table[:, k] < 0)
+        value = table[bad.argmax(), k]
+        _refuse(path, lines, bad, f"{FIELDS[k]} is negative: {value:g} (-1 alone means: not known)")
+    unsorted, part = np.diff(table[:, SUBMIT], prepend=-math.inf) < 0, size != np.floor(size)
+    row = int(unsorted.argmax())
+    before = f"after line {lines[row - 1]} at {table[row - 1, SUBMIT]:g}"
+    _refuse(path, lines, unsorted, f"not in order of time: submitted at {table[row, SUBMIT]:g}, {before}")
+    said = f"processors must be a whole number, got {size[part.argmax()]:g} (requested, or else allocated)"
+    _refuse(path, lines, part, said)
+    large = size > (machine or math.inf)
+    said = f"the job is larger than the cluster: {size[large.argmax()]:g} of {machine} processors"
+    _refuse(path, lines, large, said)
 
 
-def _refuse(path: Path, lines: list[int], bad: NDArray[np.bool_], why: object) -> None:
+def _refuse(path: Path, lines: list[int], bad: NDArray[np.bool_], why: str) -> None:
+    """An error at the first bad row."""
     if bad.any():
-        row = int(bad.argmax())
-        raise _bad(path, lines[row], why(row))  # type: ignore[operator]
+        raise _bad(path, lines[int(bad.argmax())], why)
 
 
 def _bad(path: Path, line: int, why: str) -> PointsmanError:

@@ -245,7 +245,7 @@ def test_a_full_queue_is_an_error_that_names_its_size():
 
 
 def test_bound_of_hand_worked_cases(tmp_path):
-    """One processor, jobs of 1, 2 and 4 at once: shortest first waits 0 + 1 + 3, and the bound is that; two in parallel wait less."""
+    """One processor, jobs of 1, 2 and 4 at once: shortest first waits 0 + 1 + 3, and the bound is just that."""
     jobs = [(0, 4, 4, 1), (0, 1, 1, 1), (0, 2, 2, 1)]
     for processors, least in ((1, 4.0), (3, 0.0)):
         trace = write(tmp_path / f"{processors}.swf", jobs, processors)
