@@ -23,14 +23,16 @@ class ClusterConfig:
     id: str = "cluster/custom"
     resources: dict[str, int] = field(default_factory=dict)  # units by name; none: the processors that the trace's header names
     arrival_rate: float | None = None  # jobs per unit of time
-    time_step: bool = False  # time runs in steps of 1, each of which brings a job or none; else arrivals are Poisson
+    time_step: bool = False  # time runs in steps of 1, each with a job or none (at rates above 1, parts of it); else Poisson
     classes: dict[str, JobClassConfig] = field(default_factory=dict)
     users: int = 1  # each job is one of theirs, at random
-    estimate_slack: float = 0.0  # users estimate 1 to 1 + this times the duration, uniform
+    estimate_slack: float = 0.0  # estimates are 1 to 1 + this times the duration, or times what they are in a trace, uniform
+    duration_factor: float = 1.0  # on durations and estimates of all jobs
     trace: str | None = None  # a file in the Standard Workload Format, .swf or .swf.gz, instead of jobs drawn
     trace_folder: str | None = None  # where a relative `trace` is looked for; null: the current folder
     trace_source: str = ""  # how to get the file
     trace_part: list[float] = field(default_factory=lambda: [0.0, 1.0])  # share of its jobs from which on, up to which
+    trace_speed: float = 1.0  # jobs come so many times as fast
     stretches: bool = False  # an episode begins at a job drawn at random and lasts horizon_time
     window: int = 16  # jobs shown: the first and the last of the queue; rules see all of it
     clock_shown: bool = False

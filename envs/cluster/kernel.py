@@ -250,14 +250,18 @@ def draw(params, state, record, i):
             record.gap[i] = INFINITY
             return
         record.gap[i] = params.trace[row, SUBMITTED] - params.trace[max(row - 1, 0), SUBMITTED]
-        record.duration[i], record.estimate[i] = params.trace[row, DURATION], params.trace[row, ESTIMATED]
+        slack = params.slack * uniform(mix(state.key[i], state.records[i]), SLACK) if params.slack > 0.0 else 0.0
+        record.duration[i], record.estimate[i] = params.trace[row, DURATION], params.trace[row, ESTIMATED] * (1.0 + slack)
         record.user[i] = int(params.trace[row, USED_BY])
         for k in range(resources):
             record.demand[i, k] = params.trace[row, TRACE + k]
         return
     key = mix(state.key[i], state.records[i])
-    steps = params.log_miss <= 0.0
-    record.gap[i] = 1.0 + math.floor(log(uniform(key, GAP)) / params.log_miss) if steps else exponential(key, GAP) / params.rate
+    steps = params.tick > 0.0
+    if steps:
+        record.gap[i] = params.tick * (1.0 + math.floor(log(uniform(key, GAP)) / params.log_miss))
+    else:
+        record.gap[i] = exponential(key, GAP) / params.rate
     c, u = 0, uniform(key, CLASS)
     for other in range(params.class_cumulative.shape[0] - 1):
         c += u >= params.class_cumulative[other]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pointsman.envs.checks import cumulative, number, numbers, require
 from pointsman.envs.cluster import swf
-from pointsman.envs.cluster.kernel import TRACE
+from pointsman.envs.cluster.kernel import SUBMITTED, TRACE
 from pointsman.envs.cluster.state import F, Params
 from pointsman.errors import PointsmanError, unknown
 
@@ -26,24 +26,32 @@ def params_from(config: Mapping[str, Any]) -> tuple[Params, list[str]]:
     names, capacity = list(resources), np.array([float(units) for units in resources.values()])
     classes = _classes(config["classes"], resources, config["time_step"]) if trace is None else _no_classes(len(names))
     rate = 0.0 if trace is not None else number("arrival_rate", config["arrival_rate"], strict=True)
-    if config["time_step"]:
-        require(rate <= 1.0, "arrival_rate", "at most 1 with time_step: a step brings one job at most", rate)
+    tick, log_miss = 0.0, 0.0
+    if config["time_step"] and trace is None:
+        tick = 1.0 / max(math.ceil(rate), 1)
+        log_miss = math.log1p(-rate * tick) if rate * tick < 1.0 else -math.inf
     horizon = config["horizon_time"]
     require(horizon is not None or trace is not None, "horizon_time", "given where jobs are drawn", horizon)
     until = math.inf if horizon is None else number("horizon_time", horizon, strict=True)
     for key in ("window", "queue_size", "users"):
         require(config[key] >= 1, key, "at least 1", config[key])
-    first, last = _part(config, trace, until)
+    factor = number("duration_factor", config["duration_factor"], strict=True)
+    speed = number("trace_speed", config["trace_speed"], strict=True)
+    whole = not config["time_step"] or factor == math.floor(factor)
+    require(whole, "duration_factor", "a whole number with time_step", factor)
     table = np.zeros((0, TRACE + len(names)))
     if trace is not None:
-        table = np.column_stack([trace.submit, trace.run, trace.estimate, trace.user, trace.size])
+        times = trace.submit / speed, trace.run * factor, trace.estimate * factor
+        table = np.column_stack([*times, trace.user, trace.size])
+    first, last = _part(config, table[:, SUBMITTED], until)
     return Params(
         capacity=capacity,
         unit=1.0 / capacity,
         rate=rate,
-        log_miss=(math.log1p(-rate) if rate < 1.0 else -math.inf) if config["time_step"] else 1.0,
+        tick=tick,
+        log_miss=log_miss,
         class_cumulative=classes[0],
-        duration=classes[1],
+        duration=classes[1] * factor,
         demand=classes[2],
         dominant=classes[3],
         slack=number("estimate_slack", config["estimate_slack"]),
@@ -121,19 +129,18 @@ def _no_classes(resources: int, classes: int = 1) -> tuple[F, F, F, F]:
     return np.ones(classes), np.ones((classes, 2)), np.zeros((classes, resources, 2)), np.zeros((classes, 2))
 
 
-def _part(config: Mapping[str, Any], trace: swf.Trace | None, until: float) -> tuple[Any, int]:
+def _part(config: Mapping[str, Any], submitted: F, until: float) -> tuple[Any, int]:
     """Rows at which an episode may begin, first and last + 1, and the row after the last that it may use."""
-    if trace is None:
+    if len(submitted) == 0:
         require(not config["stretches"], "stretches", "false without a trace", True)
         return np.zeros(2, np.int64), 0
     share = numbers("trace_part", config["trace_part"], 2, high=1.0)
-    jobs = len(trace.submit)
-    first, last = (int(round(one * jobs)) for one in share)
+    first, last = (int(round(one * len(submitted))) for one in share)
     require(last > first, "trace_part", "shares of the jobs from which on and up to which, such as [0.7, 1.0]", share.tolist())
     if not config["stretches"]:
         return np.array([first, first + 1]), last
     require(math.isfinite(until), "horizon_time", "given with stretches", None)
     # A stretch ends before the part does.
-    beginnings = int(np.searchsorted(trace.submit[first:last], trace.submit[last - 1] - until, side="right"))
+    beginnings = int(np.searchsorted(submitted[first:last], submitted[last - 1] - until, side="right"))
     require(beginnings > 0, "horizon_time", "shorter than that part of the trace", until)
     return np.array([first, first + beginnings]), last

@@ -15,7 +15,8 @@ class Params(NamedTuple):
     capacity: F  # [K] units of each resource
     unit: F  # [K] share that one unit is
     rate: float  # jobs per unit of time
-    log_miss: float  # logarithm of the chance that a step of time brings no job; 1: time is continuous, arrivals are Poisson
+    tick: float  # time between chances of an arrival; 0: arrivals are Poisson
+    log_miss: float  # logarithm of the probability that a tick brings no job
     class_cumulative: F  # [J]
     duration: F  # [J, 2] uniform between these; whole numbers where time runs in steps
     demand: F  # [J, K, 2] whole numbers, uniform from the first to the second

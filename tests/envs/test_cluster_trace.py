@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
+from data import DATA
 
 from pointsman import envs
 from pointsman.envs.cluster import swf
@@ -148,7 +148,8 @@ def test_a_missing_trace_says_which_where_and_how_to_get_it(tmp_path):
 @pytest.mark.parametrize(
     ("preset", "overrides", "named"),
     [
-        ("deeprm", {"arrival_rate": 1.5}, "arrival_rate must be at most 1"),
+        ("deeprm", {"arrival_rate": 0.0}, "arrival_rate must be a number above 0"),
+        ("deeprm", {"duration_factor": 1.5}, "duration_factor must be a whole number with time_step"),
         ("deeprm", {"arrival_rate": None}, "arrival_rate must be given"),
         ("deeprm", {"horizon_time": None}, "horizon_time must be given"),
         ("deeprm", {"window": 0}, "window must be at least 1"),
