@@ -17,8 +17,8 @@ from pointsman.envs.noise import episode_key, exponential, log, mix, uniform
 
 # Columns of a trace, before the units of each resource.
 SUBMITTED, DURATION, ESTIMATED, USED_BY, TRACE = 0, 1, 2, 3, 4
-# Fields of a waiting job, before the units of each resource; what is shown of it is worked out once, when it arrives.
-ENTERED, RUN, SLOWNESS, USER, ESTIMATE, AREA, LOG_AREA, JOB = range(8)
+# Fields of a waiting job, before the units of each resource.
+ENTERED, RUN, SLOWNESS, USER, ESTIMATE, JOB = range(6)
 # Columns of a record's noise.
 GAP, CLASS, LENGTH, DOMINANT, SLACK, OWNER, START, DEMAND = range(8)
 # Ledger, before used and idle time of each resource; waiting and slowdown grow with time, what is `at start` is booked there.
@@ -31,8 +31,9 @@ COLUMNS = (
     "bounded_slowdown",
     "time",
 )  # fmt: skip
-# Entries of a candidate, before its share of each resource, and that of its user if there are several.
-PRESENT, FITS, PASSES, AGE, SHOWN = 0, 1, 2, 3, 7
+# Entries of a candidate: four that change, some that are worked out once, when it arrives, and its share of each resource;
+# and the share of its user, if there are several.
+PRESENT, FITS, PASSES, AGE, FACTS, SHARES = 0, 1, 2, 3, 4, 3
 CANDIDATE = ("present", "fits", "passes", "age", "estimate", "area", "log_area")
 FULL = {1: "queue_size"}
 INFINITY = math.inf
@@ -50,7 +51,8 @@ def allocate(params: Params, n: int, queue_size: int) -> tuple[State, Record]:
 
     state = State(
         key=np.zeros(n, np.uint64), records=ints(), clock=floats(), arrived=floats(), first=ints(), waiting=ints(),
-        queue=ints(queue_size), job=floats(queue_size, JOB + resources), slowness=floats(), work=floats(resources),
+        job=floats(queue_size, JOB + resources),
+        facts=np.zeros((n, queue_size, SHARES + resources), np.float32), slowness=floats(), work=floats(resources),
         running=ints(), end=floats(places), promised=floats(places), taken=floats(places, resources), owner=ints(places),
         next_end=floats(), used=floats(resources), held=floats(params.users, resources), head_start=floats(),
         spare=floats(resources), written=ints(),
@@ -75,6 +77,12 @@ def observation_names(params: Params, resources: list[str]) -> tuple[list[str], 
 
 
 @inlined
+def context_size(params):
+    """Entries before the first candidate's."""
+    return 5 + 4 * params.capacity.shape[0] + (1 if params.clock_shown else 0)
+
+
+@inlined
 def place(params, state, i, m):
     """Position in the queue of candidate m: from the head for the first half of the window, from the tail for the rest."""
     if state.waiting[i] <= params.window or m < (params.window + 1) // 2:
@@ -83,11 +91,11 @@ def place(params, state, i, m):
 
 
 @inlined
-def fits(params, state, i, slot):
-    """Are enough units free for a job?"""
+def fits(params, state, i, q):
+    """Are enough units free for the job at a position of the queue?"""
     good = True
     for k in range(params.capacity.shape[0]):
-        good = good and state.used[i, k] + state.job[i, slot, JOB + k] <= params.capacity[k]
+        good &= state.used[i, k] + state.job[i, q, JOB + k] <= params.capacity[k]
     return good
 
 
@@ -95,7 +103,7 @@ def fits(params, state, i, slot):
 def any_fits(params, state, i):
     """Does a job that is shown fit?"""
     for m in range(min(state.waiting[i], params.window)):
-        if fits(params, state, i, state.queue[i, place(params, state, i, m)]):
+        if fits(params, state, i, place(params, state, i, m)):
             return True
     return False
 
@@ -108,39 +116,44 @@ def over(params, state, i):
 
 
 @inlined
-def start(params, state, ledger, i, position):
+def start(params, state, ledger, i, q):
     """The job at a position of the queue begins to run."""
-    resources = params.capacity.shape[0]
-    slot = state.queue[i, position]
-    last = state.waiting[i] - 1
-    for p in range(position, last):
-        state.queue[i, p] = state.queue[i, p + 1]
-    state.queue[i, last] = slot
-    state.waiting[i] = last
-    clock, run, estimate = state.clock[i], state.job[i, slot, RUN], state.job[i, slot, ESTIMATE]
-    wait = clock - state.job[i, slot, ENTERED]
+    resources, clock, user = params.capacity.shape[0], state.clock[i], int(state.job[i, q, USER])
+    run, estimate, slowness = state.job[i, q, RUN], state.job[i, q, ESTIMATE], state.job[i, q, SLOWNESS]
+    wait = clock - state.job[i, q, ENTERED]
     at = state.running[i]
     while at > 0 and state.promised[i, at - 1] > clock + estimate:
         move(state, i, at - 1, at)
         at -= 1
-    user = int(state.job[i, slot, USER])
     state.end[i, at], state.promised[i, at], state.owner[i, at] = clock + run, clock + estimate, user
     for k in range(resources):
-        units = state.job[i, slot, JOB + k]
+        units = state.job[i, q, JOB + k]
         state.taken[i, at, k] = units
         state.used[i, k] += units
         state.held[i, user, k] += units
         state.work[i, k] -= units * estimate
     state.running[i] += 1
     state.next_end[i] = min(state.next_end[i], clock + run)
-    state.slowness[i] -= state.job[i, slot, SLOWNESS]
-    if last == 0:  # nothing is left of what rounding has added up
+    state.slowness[i] -= slowness
+    leave(state, i, q)
+    if state.waiting[i] == 0:  # nothing is left of what rounding has added up
         state.slowness[i] = 0.0
         for k in range(resources):
             state.work[i, k] = 0.0
     ledger[i, STARTED] += 1.0
     ledger[i, START_WAIT] += wait
-    ledger[i, BOUNDED] += max((wait + run) * state.job[i, slot, SLOWNESS], 1.0)
+    ledger[i, BOUNDED] += max((wait + run) * slowness, 1.0)
+
+
+@inlined
+def leave(state, i, q):
+    """Those behind a position of the queue close up."""
+    state.waiting[i] -= 1
+    for later in range(np.uint64(q), np.uint64(state.waiting[i])):
+        for field in range(state.job.shape[2]):
+            state.job[i, later, field] = state.job[i, later + np.uint64(1), field]
+        for fact in range(state.facts.shape[2]):
+            state.facts[i, later, fact] = state.facts[i, later + np.uint64(1), fact]
 
 
 @inlined
@@ -186,20 +199,20 @@ def pass_time(params, state, ledger, i, until):
 def join(params, state, record, i):
     """The job of the record joins the queue. Returns a key of FULL, or 0."""
     resources = params.capacity.shape[0]
-    if state.waiting[i] == state.queue.shape[1]:
+    q = state.waiting[i]
+    if q == state.job.shape[1]:
         return 1
-    slot = state.queue[i, state.waiting[i]]
     run, estimate, area = record.duration[i], record.estimate[i], 0.0
     for k in range(resources):
         units = record.demand[i, k]
-        state.job[i, slot, JOB + k] = units
+        state.job[i, q, JOB + k], state.facts[i, q, SHARES + k] = units, units * params.unit[k]
         state.work[i, k] += units * estimate
         area += units * params.unit[k]
     area *= estimate / resources
     slowness = 1.0 / max(run, params.floor)
-    state.job[i, slot, ENTERED], state.job[i, slot, RUN], state.job[i, slot, SLOWNESS] = state.clock[i], run, slowness
-    state.job[i, slot, USER], state.job[i, slot, ESTIMATE] = record.user[i], estimate
-    state.job[i, slot, AREA], state.job[i, slot, LOG_AREA] = area, log(max(area, 1e-9))
+    state.job[i, q, ENTERED], state.job[i, q, RUN], state.job[i, q, SLOWNESS] = state.clock[i], run, slowness
+    state.job[i, q, USER], state.job[i, q, ESTIMATE] = record.user[i], estimate
+    state.facts[i, q, 0], state.facts[i, q, 1], state.facts[i, q, 2] = estimate, area, log(max(area, 1e-9))
     state.slowness[i] += slowness
     state.waiting[i] += 1
     state.arrived[i] = state.clock[i]
@@ -287,8 +300,6 @@ def reset(params, state, record, i, seed, index, episode):
     if beginnings > 1:
         state.first[i] += int(uniform(mix(state.key[i], 0), START) * beginnings)
     state.waiting[i], state.running[i], state.slowness[i], state.next_end[i] = 0, 0, 0.0, INFINITY
-    for place_ in range(state.queue.shape[1]):
-        state.queue[i, place_] = place_
     for k in range(params.capacity.shape[0]):
         state.used[i, k], state.work[i, k] = 0.0, 0.0
         for user in range(state.held.shape[1]):
@@ -306,11 +317,11 @@ def reserve(params, state, i):
         state.spare[i, k] = params.capacity[k] - state.used[i, k]
     if state.waiting[i] == 0:
         return
-    slot, r, when = state.queue[i, 0], 0, state.clock[i]
+    r, when = 0, state.clock[i]
     while r < state.running[i]:
         enough = True
         for k in range(resources):
-            enough = enough and state.job[i, slot, JOB + k] <= state.spare[i, k]
+            enough = enough and state.job[i, 0, JOB + k] <= state.spare[i, k]
         if enough and state.promised[i, r] > when:
             break
         when = state.promised[i, r]
@@ -318,7 +329,7 @@ def reserve(params, state, i):
             state.spare[i, k] += state.taken[i, r, k]
         r += 1
     for k in range(resources):
-        state.spare[i, k] -= state.job[i, slot, JOB + k]
+        state.spare[i, k] -= state.job[i, 0, JOB + k]
     state.head_start[i] = when - state.clock[i]
 
 
@@ -327,47 +338,28 @@ def observe(params, state, observation, mask, i, clean):
     """Write what operations would see of row i, and which actions are legal; `clean`: nothing is known of what stands there."""
     resources, users, clock = params.capacity.shape[0], state.held.shape[1], state.clock[i]
     reserve(params, state, i)
-    shown = min(state.waiting[i], params.window)
-    observation[i, 0], observation[i, 1], observation[i, 2] = state.waiting[i], state.waiting[i] - shown, state.running[i]
-    observation[i, 3] = state.promised[i, 0] - clock if state.running[i] > 0 else 0.0
-    observation[i, 4] = state.head_start[i]
-    for k in range(resources):
-        left, hidden = 0.0, 0.0
-        for r in range(state.running[i]):
-            left += state.taken[i, r, k] * (state.promised[i, r] - clock)
-        if shown < state.waiting[i]:
-            hidden = state.work[i, k]
-            for m in range(shown):
-                slot = state.queue[i, place(params, state, i, m)]
-                hidden -= state.job[i, slot, JOB + k] * state.job[i, slot, ESTIMATE]
-        f = 5 + 4 * k
-        observation[i, f] = (params.capacity[k] - state.used[i, k]) * params.unit[k]
-        observation[i, f + 1] = state.spare[i, k] * params.unit[k]
-        observation[i, f + 2] = max(hidden, 0.0) * params.unit[k]
-        observation[i, f + 3] = left * params.unit[k]
-    f = 5 + 4 * resources
-    if params.clock_shown:
-        observation[i, f] = clock
-        f += 1
-    width, some = SHOWN + resources + (1 if users > 1 else 0), False
+    waiting, shown = state.waiting[i], min(state.waiting[i], params.window)
+    head, skipped = (shown if shown == waiting else (params.window + 1) // 2), waiting - shown
+    facts, some = SHARES + resources, False
+    f, width = context_size(params), FACTS + facts + (1 if users > 1 else 0)
     for m in range(shown):
-        slot = state.queue[i, place(params, state, i, m)]
-        fit, within = fits(params, state, i, slot), True
+        q = np.uint64(m if m < head else m + skipped)
+        estimate, fit, within = state.job[i, q, ESTIMATE], True, True
         for k in range(resources):
-            units = state.job[i, slot, JOB + k]
-            within = within and units <= state.spare[i, k]
-            observation[i, f + SHOWN + k] = units * params.unit[k]
-        passes = fit and (m == 0 or within or state.job[i, slot, ESTIMATE] <= state.head_start[i])
-        mask[i, m], some = fit, some or fit
+            units = state.job[i, q, JOB + k]
+            fit &= state.used[i, k] + units <= params.capacity[k]
+            within &= units <= state.spare[i, k]
+        mask[i, m], some = fit, some | fit
+        passes = fit & ((m == 0) | within | (estimate <= state.head_start[i]))
         observation[i, f + PRESENT], observation[i, f + FITS], observation[i, f + PASSES] = 1.0, fit, passes
-        observation[i, f + AGE] = clock - state.job[i, slot, ENTERED]
-        for entry in range(ESTIMATE, JOB):
-            observation[i, f + AGE + 1 + entry - ESTIMATE] = state.job[i, slot, entry]
+        observation[i, f + AGE] = clock - state.job[i, q, ENTERED]
+        for entry in range(facts):
+            observation[i, f + FACTS + entry] = state.facts[i, q, entry]
         if users > 1:
-            most = 0.0
+            user, most = np.uint64(state.job[i, q, USER]), 0.0
             for k in range(resources):
-                most = max(most, state.held[i, int(state.job[i, slot, USER]), k] * params.unit[k])
-            observation[i, f + SHOWN + resources] = most
+                most = max(most, state.held[i, user, k] * params.unit[k])
+            observation[i, f + FACTS + facts] = most
         f += width
     stale = params.window if clean else state.written[i]
     for m in range(shown, stale):
@@ -377,6 +369,25 @@ def observe(params, state, observation, mask, i, clean):
         f += width
     if not clean:
         state.written[i] = shown
+    observation[i, 0], observation[i, 1], observation[i, 2] = waiting, skipped, state.running[i]
+    observation[i, 3] = state.promised[i, 0] - clock if state.running[i] > 0 else 0.0
+    observation[i, 4] = state.head_start[i]
+    for k in range(resources):
+        left, hidden = 0.0, 0.0
+        if skipped > 0:
+            hidden = state.work[i, k]
+            for m in range(shown):
+                q = np.uint64(m if m < head else m + skipped)
+                hidden -= state.job[i, q, JOB + k] * state.job[i, q, ESTIMATE]
+        for r in range(state.running[i]):
+            left += state.taken[i, r, k] * (state.promised[i, r] - clock)
+        f = 5 + 4 * k
+        observation[i, f] = (params.capacity[k] - state.used[i, k]) * params.unit[k]
+        observation[i, f + 1] = state.spare[i, k] * params.unit[k]
+        observation[i, f + 2] = max(hidden, 0.0) * params.unit[k]
+        observation[i, f + 3] = left * params.unit[k]
+    if params.clock_shown:
+        observation[i, 5 + 4 * resources] = clock
     # On an empty cluster every job fits, and one of them starts.
     mask[i, params.window] = not some or state.running[i] > 0
 

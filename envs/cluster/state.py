@@ -51,8 +51,8 @@ class State(NamedTuple):
     arrived: F  # [N] clock of the last arrival
     first: I  # [N] row of the trace that is record 0
     waiting: I  # [N] jobs in the queue
-    queue: I  # [N, Q] slots of `job`: those of waiting jobs in order of arrival, then the free ones
-    job: F  # [N, Q, JOB + K] of waiting jobs, see the kernel's fields
+    job: F  # [N, Q, JOB + K] waiting jobs in order of arrival, see the kernel's fields
+    facts: NDArray[np.float32]  # [N, Q, SHARES + K] what is shown of them and never changes
     slowness: F  # [N] slowdown that the queue gathers per unit of time
     work: F  # [N, K] units of each resource times estimated duration, of the queue
     running: I  # [N] jobs that run

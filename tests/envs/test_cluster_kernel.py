@@ -158,7 +158,7 @@ def test_head_and_tail_of_the_queue_are_shown_and_started():
         mask = env.action_masks()
         seen, *_ = env.step(np.where(mask[:, 5], 5, mask.argmax(1)))
     for i in range(8):
-        jobs = env.state.job[i, env.state.queue[i, : env.state.waiting[i]]]
+        jobs = env.state.job[i, : env.state.waiting[i]]
         shown = jobs[[0, 1, 2, -2, -1]]
         found = seen["candidates"][i][:, ages]
         np.testing.assert_allclose(found[:, 0], env.state.clock[i] - shown[:, kernel.ENTERED], rtol=1e-6)
@@ -167,7 +167,7 @@ def test_head_and_tail_of_the_queue_are_shown_and_started():
         work = (jobs[3:-2, kernel.ESTIMATE, None] * jobs[3:-2, kernel.JOB :]).sum(0) / 10
         hidden = [k for k, name in enumerate(env.layout.context) if name.startswith("hidden_work")]
         np.testing.assert_allclose(seen["context"][i][hidden], work, rtol=1e-5)
-    before = env.state.queue[:, :30].copy()
+    before = env.state.job[:, :30].copy()
     waiting = env.state.waiting.copy()
     mask = env.action_masks()
     rows = np.flatnonzero(mask[:, 4])
@@ -176,7 +176,7 @@ def test_head_and_tail_of_the_queue_are_shown_and_started():
     assert len(rows) > 0
     for i in rows:  # the newest job has left, all before it have kept their order
         assert info["ledger"][i, kernel.STARTED] == 1
-        assert (env.state.queue[i, : waiting[i] - 1] == before[i, : waiting[i] - 1]).all()
+        assert (env.state.job[i, : waiting[i] - 1] == before[i, : waiting[i] - 1]).all()
 
 
 def test_reservation_is_that_of_the_slow_twin():
@@ -193,7 +193,7 @@ def test_reservation_is_that_of_the_slow_twin():
             for r in range(s.running[i]):
                 running.append(Job(0.0, 0.0, s.promised[i, r] - clock, s.taken[i, r]))
                 running[-1].began = clock
-            waiting = [Job(0, 0, row[kernel.ESTIMATE], row[kernel.JOB :]) for row in s.job[i, s.queue[i, : s.waiting[i]]]]
+            waiting = [Job(0, 0, row[kernel.ESTIMATE], row[kernel.JOB :]) for row in s.job[i, : s.waiting[i]]]
             free = (p.capacity - s.used[i]).tolist()
             when, left = reservation(clock, waiting[0], running, free)
             np.testing.assert_allclose(seen["context"][i, start], when - clock, rtol=1e-5, atol=1e-3)
@@ -231,7 +231,7 @@ def test_waiting_is_not_legal_on_an_empty_cluster_and_what_does_not_fit_is_maske
     for i in range(64):
         for m in range(min(s.waiting[i], 5)):
             q = m if s.waiting[i] <= 5 or m < 3 else s.waiting[i] - 5 + m
-            assert mask[i, m] == (s.used[i] + s.job[i, s.queue[i, q], kernel.JOB :] <= p.capacity).all()
+            assert mask[i, m] == (s.used[i] + s.job[i, q, kernel.JOB :] <= p.capacity).all()
         assert mask[i, 5] == (s.running[i] > 0 or not mask[i, :5].any())
 
 
