@@ -51,11 +51,11 @@ def allocate(params: Params, n: int, queue_size: int) -> tuple[State, Record]:
 
     state = State(
         key=np.zeros(n, np.uint64), records=ints(), clock=floats(), arrived=floats(), first=ints(), waiting=ints(),
-        job=floats(queue_size, JOB + resources),
-        facts=np.zeros((n, queue_size, SHARES + resources), np.float32), slowness=floats(), work=floats(resources),
-        running=ints(), end=floats(places), promised=floats(places), taken=floats(places, resources), owner=ints(places),
-        next_end=floats(), used=floats(resources), held=floats(params.users, resources), head_start=floats(),
-        spare=floats(resources), written=ints(),
+        job=floats(queue_size, JOB + resources), facts=np.zeros((n, queue_size, SHARES + resources), np.float32),
+        slowness=floats(), work=floats(resources), running=ints(), end=floats(places), promised=floats(places),
+        taken=floats(places, resources), owner=ints(places), next_end=floats(), used=floats(resources),
+        pledged=floats(resources), held=floats(params.users, resources), head_start=floats(), spare=floats(resources),
+        written=ints(),
     )  # fmt: skip
     return state, Record(floats(), floats(), floats(), ints(), floats(resources))
 
@@ -79,7 +79,7 @@ def observation_names(params: Params, resources: list[str]) -> tuple[list[str], 
 @inlined
 def context_size(params):
     """Entries before the first candidate's."""
-    return 5 + 4 * params.capacity.shape[0] + (1 if params.clock_shown else 0)
+    return 5 + 4 * len(params.kinds) + (1 if params.clock_shown else 0)
 
 
 @inlined
@@ -94,7 +94,7 @@ def place(params, state, i, m):
 def fits(params, state, i, q):
     """Are enough units free for the job at a position of the queue?"""
     good = True
-    for k in range(params.capacity.shape[0]):
+    for k in range(len(params.kinds)):
         good &= state.used[i, k] + state.job[i, q, JOB + k] <= params.capacity[k]
     return good
 
@@ -102,10 +102,10 @@ def fits(params, state, i, q):
 @inlined
 def any_fits(params, state, i):
     """Does a job that is shown fit?"""
-    for m in range(min(state.waiting[i], params.window)):
-        if fits(params, state, i, place(params, state, i, m)):
-            return True
-    return False
+    m, shown = 0, min(state.waiting[i], params.window)
+    while m < shown and not fits(params, state, i, place(params, state, i, m)):
+        m += 1
+    return m < shown
 
 
 @inlined
@@ -118,18 +118,19 @@ def over(params, state, i):
 @inlined
 def start(params, state, ledger, i, q):
     """The job at a position of the queue begins to run."""
-    resources, clock, user = params.capacity.shape[0], state.clock[i], int(state.job[i, q, USER])
+    resources, clock, user = len(params.kinds), state.clock[i], int(state.job[i, q, USER])
     run, estimate, slowness = state.job[i, q, RUN], state.job[i, q, ESTIMATE], state.job[i, q, SLOWNESS]
     wait = clock - state.job[i, q, ENTERED]
     at = state.running[i]
     while at > 0 and state.promised[i, at - 1] > clock + estimate:
-        move(state, i, at - 1, at)
+        move(params, state, i, at - 1, at)
         at -= 1
     state.end[i, at], state.promised[i, at], state.owner[i, at] = clock + run, clock + estimate, user
     for k in range(resources):
         units = state.job[i, q, JOB + k]
         state.taken[i, at, k] = units
         state.used[i, k] += units
+        state.pledged[i, k] += units * (clock + estimate)
         state.held[i, user, k] += units
         state.work[i, k] -= units * estimate
     state.running[i] += 1
@@ -157,27 +158,31 @@ def leave(state, i, q):
 
 
 @inlined
-def move(state, i, a, b):
+def move(params, state, i, a, b):
     """A running job changes its place from a to b."""
     state.end[i, b], state.promised[i, b], state.owner[i, b] = state.end[i, a], state.promised[i, a], state.owner[i, a]
-    for k in range(state.used.shape[1]):
+    for k in range(len(params.kinds)):
         state.taken[i, b, k] = state.taken[i, a, k]
 
 
 @inlined
-def complete(state, ledger, i):
+def complete(params, state, ledger, i):
     """Every job whose end has come leaves."""
     kept, next_end = 0, INFINITY
     for r in range(state.running[i]):
         if state.end[i, r] <= state.clock[i]:
-            for k in range(state.used.shape[1]):
+            for k in range(len(params.kinds)):
                 state.used[i, k] -= state.taken[i, r, k]
+                state.pledged[i, k] -= state.taken[i, r, k] * state.promised[i, r]
                 state.held[i, state.owner[i, r], k] -= state.taken[i, r, k]
         else:
             next_end = min(next_end, state.end[i, r])
             if kept < r:
-                move(state, i, r, kept)
+                move(params, state, i, r, kept)
             kept += 1
+    if kept == 0:  # nothing is left of what rounding has added up
+        for k in range(len(params.kinds)):
+            state.pledged[i, k] = 0.0
     ledger[i, DONE] += state.running[i] - kept
     state.running[i], state.next_end[i] = kept, next_end
 
@@ -185,7 +190,7 @@ def complete(state, ledger, i):
 @inlined
 def pass_time(params, state, ledger, i, until):
     """Nothing changes until then."""
-    resources, span = params.capacity.shape[0], until - state.clock[i]
+    resources, span = len(params.kinds), until - state.clock[i]
     ledger[i, WAITING] += state.waiting[i] * span
     ledger[i, SLOWDOWN] += state.slowness[i] * span
     ledger[i, TIME] += span
@@ -198,7 +203,7 @@ def pass_time(params, state, ledger, i, until):
 @inlined
 def join(params, state, record, i):
     """The job of the record joins the queue. Returns a key of FULL, or 0."""
-    resources = params.capacity.shape[0]
+    resources = len(params.kinds)
     q = state.waiting[i]
     if q == state.job.shape[1]:
         return 1
@@ -228,7 +233,7 @@ def run_on(params, state, record, ledger, i):
         now = min(state.next_end[i], arrival, params.horizon)
         pass_time(params, state, ledger, i, now)
         if state.next_end[i] <= now:
-            complete(state, ledger, i)
+            complete(params, state, ledger, i)
         if arrival <= now:
             ledger[i, ARRIVED] += 1.0
             return join(params, state, record, i)
@@ -256,7 +261,7 @@ def step(params, state, action, record, out, i):
 @inlined
 def draw(params, state, record, i):
     """Record number `state.records[i]`: the next row of the trace, or a job drawn."""
-    resources = params.capacity.shape[0]
+    resources = len(params.kinds)
     if params.trace.shape[0] > 0:
         row = state.first[i] + state.records[i]
         if row >= params.last:
@@ -300,8 +305,8 @@ def reset(params, state, record, i, seed, index, episode):
     if beginnings > 1:
         state.first[i] += int(uniform(mix(state.key[i], 0), START) * beginnings)
     state.waiting[i], state.running[i], state.slowness[i], state.next_end[i] = 0, 0, 0.0, INFINITY
-    for k in range(params.capacity.shape[0]):
-        state.used[i, k], state.work[i, k] = 0.0, 0.0
+    for k in range(len(params.kinds)):
+        state.used[i, k], state.pledged[i, k], state.work[i, k] = 0.0, 0.0, 0.0
         for user in range(state.held.shape[1]):
             state.held[i, user, k] = 0.0
     draw(params, state, record, i)
@@ -311,7 +316,7 @@ def reset(params, state, record, i, seed, index, episode):
 @inlined
 def reserve(params, state, i):
     """When the job at the head could start if all that run end as estimated, and what is spare then beside it."""
-    resources = params.capacity.shape[0]
+    resources = len(params.kinds)
     state.head_start[i] = 0.0
     for k in range(resources):
         state.spare[i, k] = params.capacity[k] - state.used[i, k]
@@ -336,7 +341,7 @@ def reserve(params, state, i):
 @inlined
 def observe(params, state, observation, mask, i, clean):
     """Write what operations would see of row i, and which actions are legal; `clean`: nothing is known of what stands there."""
-    resources, users, clock = params.capacity.shape[0], state.held.shape[1], state.clock[i]
+    resources, users, clock = len(params.kinds), state.held.shape[1], state.clock[i]
     reserve(params, state, i)
     waiting, shown = state.waiting[i], min(state.waiting[i], params.window)
     head, skipped = (shown if shown == waiting else (params.window + 1) // 2), waiting - shown
@@ -373,19 +378,18 @@ def observe(params, state, observation, mask, i, clean):
     observation[i, 3] = state.promised[i, 0] - clock if state.running[i] > 0 else 0.0
     observation[i, 4] = state.head_start[i]
     for k in range(resources):
-        left, hidden = 0.0, 0.0
+        hidden = 0.0
         if skipped > 0:
             hidden = state.work[i, k]
             for m in range(shown):
                 q = np.uint64(m if m < head else m + skipped)
                 hidden -= state.job[i, q, JOB + k] * state.job[i, q, ESTIMATE]
-        for r in range(state.running[i]):
-            left += state.taken[i, r, k] * (state.promised[i, r] - clock)
         f = 5 + 4 * k
         observation[i, f] = (params.capacity[k] - state.used[i, k]) * params.unit[k]
         observation[i, f + 1] = state.spare[i, k] * params.unit[k]
         observation[i, f + 2] = max(hidden, 0.0) * params.unit[k]
-        observation[i, f + 3] = left * params.unit[k]
+        left = state.pledged[i, k] - clock * state.used[i, k]
+        observation[i, f + 3] = max(left, 0.0) * params.unit[k] if state.running[i] > 0 else 0.0
     if params.clock_shown:
         observation[i, 5 + 4 * resources] = clock
     # On an empty cluster every job fits, and one of them starts.

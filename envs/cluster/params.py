@@ -45,6 +45,7 @@ def params_from(config: Mapping[str, Any]) -> tuple[Params, list[str]]:
         table = np.column_stack([*times, trace.user, trace.size])
     first, last = _part(config, table[:, SUBMITTED], until)
     return Params(
+        kinds=(0,) * len(names),
         capacity=capacity,
         unit=1.0 / capacity,
         rate=rate,

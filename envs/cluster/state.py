@@ -12,6 +12,7 @@ I = NDArray[np.int64]  # noqa: E741
 class Params(NamedTuple):
     """K resources, J classes of drawn jobs, T jobs of a trace (0: jobs are drawn), U users."""
 
+    kinds: tuple[int, ...]  # as many as there are resources: a length that the compiler knows
     capacity: F  # [K] units of each resource
     unit: F  # [K] share that one unit is
     rate: float  # jobs per unit of time
@@ -62,6 +63,7 @@ class State(NamedTuple):
     owner: I  # [N, R]
     next_end: F  # [N] clock of the next completion; infinite: nothing runs
     used: F  # [N, K] units in use
+    pledged: F  # [N, K] sum over running jobs of units times `promised`
     held: F  # [N, U, K] units in use by user
     head_start: F  # [N] time until the job at the head could start, by estimates
     spare: F  # [N, K] units that are free then beside it
