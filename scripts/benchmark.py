@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,19 @@ from pointsman.cli import single_threaded
 BLOCKS, STEPS = 15, 200
 
 
-def step_speed(name: str, num_envs: int, copy: bool) -> list[float]:
+def step_speed(name: str, num_envs: int, copy: bool, rule: str = "threshold", **values: float) -> list[float]:
     """Steps/s of BatchEnv.step alone, per block, in processor time, which others on the machine do not share.
 
-    The policy is a static threshold; the time that it takes is not counted.
+    The policy is a rule, a static threshold unless told otherwise; the time that it takes is not counted.
     """
     env = pointsman.make(name, num_envs, copy=copy)
     env.reset(seed=0)
-    rule = envs.rules(env.problem)["threshold"](env.problem, threshold=0.5)
+    policy = envs.rules(env.problem)[rule](env.problem, **(values or {"threshold": 0.5}))
     speeds = []
     for block in range(BLOCKS + 2):
         spent = 0.0
         for _ in range(STEPS):
-            actions = rule.act(env.out.observation, env.out.mask, env.action_uniforms())
+            actions = policy.act(env.layout.shaped(env.out.observation), env.out.mask, env.action_uniforms())
             begun = time.thread_time()
             env.step(actions)
             spent += time.thread_time() - begun
@@ -123,6 +124,7 @@ def main() -> None:
     table = Table(title=f"{platform.machine()}, {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}")
     for heading in ("what", "per second, median [worst, best]", "times the first"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
+    first_fit: dict[str, Any] = {"rule": "sjf", "passing": 1}
     jobs: list[tuple[str, Callable[[], list[float]]]] = [
         ("BatchEnv.step, dispatch/mini, 1,024 environments, one core", lambda: step_speed("dispatch/mini", 1024, False)),
         ("  the same, with copies handed out", lambda: step_speed("dispatch/mini", 1024, True)),
@@ -131,6 +133,13 @@ def main() -> None:
         ("BatchEnv.step, dispatch/surge, 1,024 environments", lambda: step_speed("dispatch/surge", 1024, False)),
         ("BatchEnv.step, dispatch/call_centre, 1,024 environments", lambda: step_speed("dispatch/call_centre", 1024, False)),
         ("BatchEnv.step, dispatch/service_desk, 1,024 environments", lambda: step_speed("dispatch/service_desk", 1024, False)),
+        *[
+            (
+                f"BatchEnv.step, cluster/{name}, 1,024 environments",
+                partial(step_speed, f"cluster/{name}", 1024, False, **first_fit),
+            )
+            for name in ("deeprm", "busy", "gpu")
+        ],
         ("gymnasium Env.step, dispatch/mini", single_speed),
         ("PPO on dispatch/mini, decisions, default config", lambda: training_speed(PPO(total_steps=400_000), "dispatch/mini")),
         (
