@@ -35,5 +35,5 @@ class RulePolicy:
     def load(cls, folder: Path, facts: dict[str, Any]) -> "RulePolicy":
         """Build the rule again."""
         config = json.loads((folder / "env.json").read_text())
-        problem = envs.build(config)
+        problem = envs.build(envs.complete(config))  # keys that are newer than the run have their defaults
         return cls(facts["rule"], envs.rules(problem)[facts["rule"]](problem, **facts["parameters"]), config)
