@@ -180,7 +180,7 @@ def test_head_and_tail_of_the_queue_are_shown_and_started():
 
 
 def test_reservation_is_that_of_the_slow_twin():
-    problem = built("cluster/gpu")
+    problem = built("cluster/gpu", window=64)
     env = envs.BatchEnv(problem, 12)
     seen, _ = env.reset(seed=5)
     rng, checked, p = np.random.default_rng(1), 0, problem.params
