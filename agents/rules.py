@@ -42,6 +42,10 @@ class RulePolicy:
         """The rule's actions int64[N]."""
         return self.rule.act(observation, mask, u)
 
+    def view(self, problem: Any) -> Any:
+        """The problem as the rule is shown it in rollouts."""
+        return self.rule.view(problem)
+
     @property
     def parameters(self) -> dict[str, float]:
         """The tuned values, by name."""
@@ -56,5 +60,5 @@ class RulePolicy:
     def load(cls, folder: Path, facts: dict[str, Any]) -> "RulePolicy":
         """Build the rule again."""
         config = json.loads((folder / "env.json").read_text())
-        problem = envs.build(config)
+        problem = envs.build(envs.complete(config))  # keys that are newer than the run have their defaults
         return cls(facts["rule"], envs.rules(problem)[facts["rule"]](problem, **facts["parameters"]), config)

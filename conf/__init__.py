@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pointsman.envs import plugins
 from pointsman.envs.autoscaling.config import AutoscalingConfig
+from pointsman.envs.cluster.config import ClusterConfig
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.gym.config import GymConfig
 from pointsman.envs.portfolio.config import PortfolioConfig
@@ -94,6 +95,7 @@ _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
+_store.store("schema", ClusterConfig, group="env/cluster")
 _store.store("schema", DispatchConfig, group="env/dispatch")
 _store.store("schema", QueueingConfig, group="env/queueing")
 _store.store("schema", PortfolioConfig, group="env/portfolio")

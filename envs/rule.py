@@ -43,6 +43,10 @@ class Rule:
         """The search space on a problem; most rules have the same everywhere."""
         return cls.space
 
+    def view(self, problem: Problem) -> Problem:
+        """The problem as the rule is shown it in rollouts: one that needs to see more than learners do says so here."""
+        return problem
+
     def column(self, observation: Any, name: str) -> NDArray[np.float32]:
         """A named column [N] of an observation [N, F], or of its context."""
         if name not in self._place:

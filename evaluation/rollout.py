@@ -54,6 +54,8 @@ def rollout(
     shown the environment, the observation, the actions, and the rows that count.
     """
     n = episodes * copies
+    if hasattr(policy, "view"):  # rules may be shown more than learners are, of the same world
+        problem = policy.view(problem)
     env = BatchEnv(problem, n, illegal, np.tile(first + np.arange(episodes), copies), autoreset=False, copy=False)
     observation, info = env.reset(seed=seed)
     ledger, elapsed, clock = np.zeros_like(info["ledger"]), np.zeros(n), np.zeros(n)

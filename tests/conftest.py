@@ -1,9 +1,8 @@
 """Shared by all tests: where the real logs and the browser are, and what is deselected without them."""
 
 import shutil
-from pathlib import Path
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+from data import DATA
 
 
 def pytest_collection_modifyitems(config, items):

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from data import marked
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
@@ -93,7 +94,7 @@ def options(group):
     return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", [name for name in options("env") if "/" in name])
+@pytest.mark.parametrize("name", marked([name for name in options("env") if "/" in name]))
 def test_every_problem_composes_and_builds(name):
     with initialize_config_module("pointsman.conf", version_base="1.3"):
         config = compose("train", [f"env={name}"])
