@@ -7,6 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from pointsman.envs.dispatch.config import DispatchConfig
+from pointsman.envs.fleet.config import FleetConfig
 from pointsman.envs.queueing.config import QueueingConfig
 
 
@@ -76,4 +77,5 @@ _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
 _store.store("schema", DispatchConfig, group="env/dispatch")
+_store.store("schema", FleetConfig, group="env/fleet")
 _store.store("schema", QueueingConfig, group="env/queueing")

@@ -12,7 +12,7 @@ from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
-FAMILIES = ("dispatch", "queueing")
+FAMILIES = ("dispatch", "fleet", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
@@ -95,7 +95,7 @@ def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> Batch
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"dispatch": "mini", "queueing": "criss_cross"}.items():
+for _family, _default in {"dispatch": "mini", "fleet": "busy", "queueing": "criss_cross"}.items():
     gymnasium.register(
         f"pointsman/{_family.capitalize()}-v0",
         entry_point="pointsman.envs:_single",
