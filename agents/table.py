@@ -1,5 +1,6 @@
 """A deterministic policy as a table, looked up by observation."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ class TablePolicy:
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: Any) -> Actions:
         """The tabulated action where it is legal, otherwise the first legal one."""
+        if isinstance(observation, Mapping):  # context and candidates, as Layout.flat has them
+            observation = np.concatenate([observation[key].reshape(len(mask), -1) for key in ("context", "candidates")], 1)
         seen = np.asarray(observation, np.float32)
         if not len(self.keys):
             return self._legal(np.zeros(len(seen), np.int64), mask)

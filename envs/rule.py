@@ -59,9 +59,10 @@ class Rule:
         return found
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N] (or [N, K], where a decision has K parts)."""
-        self._layout.check(self._layout.flat(observation))
-        return self.decide(observation, mask)
+        """Actions int64[N] (or [N, K], where a decision has K parts); candidates may come flat, as chains have them."""
+        flat = self._layout.flat(observation)
+        self._layout.check(flat)
+        return self.decide(self._layout.shaped(flat) if self._layout.window else observation, mask)
 
     def decide(self, observation: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Actions for finite observations: what makes one rule differ from another."""

@@ -399,3 +399,10 @@ def reset_rows(params, state, record, out, rows):
     for i in rows:
         reset(params, state, i, out.seed[i], out.stream[i], out.episode[i])
         observe(params, state, out.observation, out.mask, i)
+
+
+@batched
+def observe_rows(params, state, out):
+    """Observe states that were put together by hand."""
+    for i in range(state.clock.shape[0]):
+        observe(params, state, out.observation, out.mask, i)
