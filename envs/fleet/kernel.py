@@ -32,7 +32,7 @@ GAP, FROM_ZONE, FROM, TO_ZONE, TO, PATIENCE, WORTH, PACE = 0, 1, 2, 4, 5, 7, 8, 
 # Fields of a waiting request.
 X, Y, TO_X, TO_Y, KM, WORTH_OF, SINCE, DEADLINE, PACE_OF, FIELDS = range(10)
 # Entries of the observation: of the request at hand, of each other that is shown, of a vehicle.
-OTHER = ("present", "x", "y", "trip_minutes", "value")
+OTHER = ("present", "x", "y", "to_x", "to_y", "trip_minutes", "value")
 VEHICLE = ("present", "idle", "free_in", "pickup_minutes", "other_pickup_minutes", "x", "y")
 INFINITY = math.inf
 FULL: dict[int, str] = {}
@@ -352,9 +352,11 @@ def observe(params, state, observation, mask, i):
         observation[i, f] = 1.0 if here else 0.0
         observation[i, f + 1] = state.queue[i, other, X] if here else 0.0
         observation[i, f + 2] = state.queue[i, other, Y] if here else 0.0
-        observation[i, f + 3] = trip_minutes(params, state, i, other) if here else 0.0
-        observation[i, f + 4] = state.queue[i, other, WORTH_OF] if here else 0.0
-        f += 5
+        observation[i, f + 3] = state.queue[i, other, TO_X] if here else 0.0
+        observation[i, f + 4] = state.queue[i, other, TO_Y] if here else 0.0
+        observation[i, f + 5] = trip_minutes(params, state, i, other) if here else 0.0
+        observation[i, f + 6] = state.queue[i, other, WORTH_OF] if here else 0.0
+        f += 7
     far = (params.width * params.width + params.height * params.height) * params.detour * params.detour
     scale = params.detour * params.detour
     for v in range(vehicles):
@@ -406,3 +408,18 @@ def observe_rows(params, state, out):
     """Observe states that were put together by hand."""
     for i in range(state.clock.shape[0]):
         observe(params, state, out.observation, out.mask, i)
+
+
+@batched
+def list_requests(params, state, record, found):
+    """All requests before the horizon of the episode that row 0 is at the start of, into found[M, FIELDS]; their number."""
+    count = 0
+    while state.arrival[0] < params.horizon:
+        draw(params, state, record, 0)
+        if count < found.shape[0]:
+            for k in range(FIELDS):
+                found[count, k] = record.request[0, k]
+        count += 1
+        state.records[0] += 1
+        state.arrival[0] = next_arrival(params, state, 0)
+    return count
