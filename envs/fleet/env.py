@@ -44,6 +44,8 @@ def build(config: Mapping[str, Any]) -> Problem:
         "free_in": Field("free_in", "minutes"),
         "pickup_minutes": Field("pickup_minutes", "minutes"),
         "other_pickup_minutes": Field("other_pickup_minutes", "minutes"),
+        "other_trip_minutes": Field("other_trip_minutes", "minutes"),
+        "other_value": Field("other_value"),
     }
 
     def fields(names: Any) -> tuple[Field, ...]:

@@ -33,7 +33,10 @@ GAP, FROM_ZONE, FROM, TO_ZONE, TO, PATIENCE, WORTH, PACE = 0, 1, 2, 4, 5, 7, 8, 
 X, Y, TO_X, TO_Y, KM, WORTH_OF, SINCE, DEADLINE, PACE_OF, FIELDS = range(10)
 # Entries of the observation: of the request at hand, of each other that is shown, of a vehicle.
 OTHER = ("present", "x", "y", "to_x", "to_y", "trip_minutes", "value")
-VEHICLE = ("present", "idle", "free_in", "pickup_minutes", "other_pickup_minutes", "x", "y")
+VEHICLE = (
+    "present", "idle", "free_in", "pickup_minutes", "x", "y",
+    "other_pickup_minutes", "other_trip_minutes", "other_value",  # of the nearest other request that waits
+)  # fmt: skip
 INFINITY = math.inf
 FULL: dict[int, str] = {}
 
@@ -357,23 +360,26 @@ def observe(params, state, observation, mask, i):
         observation[i, f + 5] = trip_minutes(params, state, i, other) if here else 0.0
         observation[i, f + 6] = state.queue[i, other, WORTH_OF] if here else 0.0
         f += 7
-    far = (params.width * params.width + params.height * params.height) * params.detour * params.detour
     scale = params.detour * params.detour
+    far = scale * (params.width * params.width + params.height * params.height)
     for v in range(vehicles):
         vx, vy = state.x[i, v], state.y[i, v]
-        nearest = far
+        nearest, other = far, -1
         for q in range(n):
             dx, dy = vx - state.queue[i, q, X], vy - state.queue[i, q, Y]
             square = scale * (dx * dx + dy * dy)
-            nearest = min(nearest, far if q == hand else square)
+            if square < nearest and q != hand:
+                nearest, other = square, q
         left = max(state.free_at[i, v] - clock, 0.0)
         observation[i, f] = 1.0
         observation[i, f + 1] = 1.0 if left == 0.0 else 0.0
         observation[i, f + 2] = state.planned[i, v] if params.exponential and left > 0.0 else left
         observation[i, f + 3] = mpk * kilometres(params, vx, vy, x, y)
-        observation[i, f + 4] = mpk * math.sqrt(nearest)
-        observation[i, f + 5], observation[i, f + 6] = vx, vy
-        f += 7
+        observation[i, f + 4], observation[i, f + 5] = vx, vy
+        observation[i, f + 6] = mpk * math.sqrt(nearest)
+        observation[i, f + 7] = trip_minutes(params, state, i, other) if other >= 0 else 0.0
+        observation[i, f + 8] = state.queue[i, other, WORTH_OF] if other >= 0 else 0.0
+        f += 9
 
 
 @inlined

@@ -151,7 +151,7 @@ def most_waiting(problem: Problem) -> Parameter:
 def intervals(problem: Problem) -> dict[str, Parameter]:
     """Range of the interval, in batches."""
     batch = problem.params.batch
-    return {"interval": Parameter(1, 18, integer=True)} if batch > 0 else {}
+    return {"interval": Parameter(1, 12, integer=True)} if batch > 0 else {}
 
 
 def rules(problem: Problem) -> dict[str, type[Rule]]:
