@@ -53,7 +53,8 @@ class TablePolicy:
             places.append(np.searchsorted((axis[1:] + axis[:-1]) / 2, column))
         code = self._code(places)
         row = np.minimum(np.searchsorted(self.code, code), len(self.code) - 1)
-        missing = np.flatnonzero(self.code[row] != code)
+        # Where only one action is legal there is nothing to look up.
+        missing = np.flatnonzero((self.code[row] != code) & (mask.sum(1) > max(len(self.parts), 1)))
         if len(missing):
             row[missing] = self._tree.query(seen[missing])[1]
         return self._legal(self.actions[row], mask)
