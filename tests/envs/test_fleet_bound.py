@@ -35,6 +35,7 @@ def best_schedule(problem, seed, index):
         for r in order:
             q = requests[r]
             now = max(free, q[kernel.SINCE])
+            now = np.ceil(now / p.batch) * p.batch if p.batch > 0 else now
             if now > min(q[kernel.DEADLINE], p.horizon):
                 return np.inf
             empty = p.detour * np.hypot(place[0] - q[kernel.X], place[1] - q[kernel.Y])
@@ -54,22 +55,35 @@ def best_schedule(problem, seed, index):
     return best
 
 
-def test_small_days_against_every_schedule():
-    """Never above the best schedule, and usually near it."""
-    problem = small()
-    days = [index for index in range(40) if len(known(problem, 1, index)[0]) <= 6][:25]
-    bound = hindsight(problem, 1, max(days) + 1)[days]
+def days_of(problem, seed, most=6, wanted=20):
+    """Indices of episodes with few requests."""
+    return [index for index in range(60) if 0 < len(known(problem, seed, index)[0]) <= most][:wanted]
+
+
+@pytest.mark.parametrize("batch", [0.0, 2.0])
+def test_small_days_against_every_schedule(batch):
+    """Never above the best schedule, and near it."""
+    problem = small(batch_minutes=batch)
+    days = days_of(problem, 1)
+    bound = hindsight(problem, 1, max(days) + 1, slot=0.05)[days]
     best = np.array([best_schedule(problem, 1, index) for index in days])
     assert (bound <= best + 1e-6).all()
-    assert (best - bound).mean() < 0.1 * abs(best.mean())
+    assert (best - bound).mean() < 0.02 * abs(best.mean())
 
 
-def test_exact_if_nobody_can_be_kept_waiting():
-    """Without patience every decision is made at arrival: the assignment is the best schedule."""
-    problem = small(patience_minutes=1e-9)
-    days = [index for index in range(30) if len(known(problem, 2, index)[0]) <= 6][:15]
-    bound = hindsight(problem, 2, max(days) + 1)[days]
+def test_exact_for_one_vehicle_if_nobody_can_be_kept_waiting():
+    """Nothing is relaxed then: no path meets a request twice."""
+    problem = small(vehicles=1, patience_minutes=1e-9)
+    days = days_of(problem, 2)
+    bound = hindsight(problem, 2, max(days) + 1, slot=0.01)[days]
     np.testing.assert_allclose(bound, [best_schedule(problem, 2, index) for index in days], atol=1e-6)
+
+
+def test_shorter_slots_are_tighter():
+    problem = small(vehicles=1, patience_minutes=1e-9, horizon_minutes=120.0)
+    coarse, fine = (hindsight(problem, 3, 10, slot=slot, rounds=0) for slot in (2.0, 0.05))
+    assert (coarse <= fine + 1e-9).all()
+    assert (coarse < fine - 0.01).any()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +97,7 @@ def test_exact_if_nobody_can_be_kept_waiting():
 )
 def test_no_policy_gets_below(preset, overrides):
     problem = envs.build(envs.configure(preset, horizon_minutes=90.0, **overrides))
-    bound = hindsight(problem, 4, 5)
+    bound = hindsight(problem, 4, 5, rounds=60)
     prices, rng = envs.BatchEnv(problem).prices, np.random.default_rng(0)
 
     class Anything:
