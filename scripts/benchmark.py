@@ -23,16 +23,17 @@ BLOCKS, STEPS = 15, 200
 def step_speed(name: str, num_envs: int, copy: bool) -> list[float]:
     """Steps/s of BatchEnv.step alone, per block, in processor time, which others on the machine do not share.
 
-    The policy is a static threshold; the time that it takes is not counted.
+    The policy is a static threshold, or the first rule of the family; the time that it takes is not counted.
     """
     env = pointsman.make(name, num_envs, copy=copy)
     env.reset(seed=0)
-    rule = envs.rules(env.problem)["threshold"](env.problem, threshold=0.5)
+    known = envs.rules(env.problem)
+    rule = known["threshold"](env.problem, threshold=0.5) if "threshold" in known else next(iter(known.values()))(env.problem)
     speeds = []
     for block in range(BLOCKS + 2):
         spent = 0.0
         for _ in range(STEPS):
-            actions = rule.act(env.out.observation, env.out.mask, env.action_uniforms())
+            actions = rule.act(env.layout.shaped(env.out.observation), env.out.mask, env.action_uniforms())
             begun = time.thread_time()
             env.step(actions)
             spent += time.thread_time() - begun
@@ -131,6 +132,8 @@ def main() -> None:
         ("BatchEnv.step, dispatch/surge, 1,024 environments", lambda: step_speed("dispatch/surge", 1024, False)),
         ("BatchEnv.step, dispatch/call_centre, 1,024 environments", lambda: step_speed("dispatch/call_centre", 1024, False)),
         ("BatchEnv.step, dispatch/service_desk, 1,024 environments", lambda: step_speed("dispatch/service_desk", 1024, False)),
+        ("BatchEnv.step, fleet/city (20 vehicles), 1,024 environments", lambda: step_speed("fleet/city", 1024, False)),
+        ("BatchEnv.step, fleet/busy (20 vehicles, batches), 1,024 environments", lambda: step_speed("fleet/busy", 1024, False)),
         ("gymnasium Env.step, dispatch/mini", single_speed),
         ("PPO on dispatch/mini, decisions, default config", lambda: training_speed(PPO(total_steps=400_000), "dispatch/mini")),
         (

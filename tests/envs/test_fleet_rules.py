@@ -11,6 +11,7 @@ from pointsman.agents.ppo import PPO
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import rollout
 from pointsman.evaluation.statistics import rate
+from pointsman.evaluation.stress import load_pack, stresses
 
 MINUTE = 1.3 * 60 / 24
 """Minutes for a kilometre by air."""
@@ -143,3 +144,13 @@ def _tensor(rows):
     import torch
 
     return torch.from_numpy(rows)
+
+
+@pytest.mark.parametrize("preset", ["fleet/busy", "fleet/city"])
+def test_stresses_of_the_pack_apply(preset):
+    problem = envs.build(envs.configure(preset, horizon_minutes=20.0))
+    found = {stress.name: stress for stress in stresses(problem, load_pack("fleet"))}
+    assert len(found) == 7
+    assert found["traffic_slower"].problem.params.minutes_per_km == pytest.approx(60 / (24 * 0.8))
+    assert len(found["positions_late"].observe) == 20 * 4  # x, y and both pickup minutes of each vehicle
+    assert rollout(envs.rules(problem)["batched"](problem), found["arrivals_x3"].problem, 2, seed=0).elapsed.min() >= 20.0
