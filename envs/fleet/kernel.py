@@ -186,21 +186,19 @@ def next_arrival(params, state, i):
 
 @inlined
 def arrive(params, state, record, ledger, i):
-    """The next request joins those that wait; False if they are too many."""
+    """The next request joins those that wait, unless they are too many."""
     draw(params, state, record, i)
     state.records[i] += 1
     ledger[i, ARRIVED] += 1.0
     n = state.waiting[i]
     # With events there is one place more: whoever finds the others taken is at hand, and may still be given a vehicle.
-    joins = n < params.waiting_limit + (params.batch == 0.0)
-    if joins:
+    if n < params.waiting_limit + (params.batch == 0.0):
         for k in range(FIELDS):
             state.queue[i, n, k] = record.request[i, k]
         state.waiting[i] = n + 1
     else:
         ledger[i, TURNED_AWAY] += 1.0
     state.arrival[i] = next_arrival(params, state, i)
-    return joins
 
 
 @inlined
@@ -247,51 +245,51 @@ def decide(params, state, ledger, action, i):
 
 
 @inlined
-def pass_time(params, state, ledger, i, to):
-    """Until the clock `to` nothing changes but who is busy."""
-    clock, busy = state.clock[i], 0.0
+def next_look(params, state, i):
+    """Clock at which those that wait are gone through next: a vehicle is free then."""
+    soonest, now = INFINITY, state.clock[i]
     for v in range(state.free_at.shape[1]):
-        busy += max(min(state.free_at[i, v], to) - clock, 0.0)
-    ledger[i, WAITING] += state.waiting[i] * (to - clock)
-    ledger[i, BUSY] += busy
-    ledger[i, FLEET] += params.vehicles * (to - clock)
-    state.clock[i] = to
+        free = state.free_at[i, v]
+        # With events, only one that is set free from now on; in batches, one that is idle will do.
+        if free > now or params.batch > 0.0:
+            soonest = min(soonest, free)
+    if params.batch > 0.0:
+        soonest = max(state.batches[i] + 1.0, math.ceil(soonest / params.batch)) * params.batch
+    return soonest if soonest < params.horizon else INFINITY
 
 
 @inlined
 def run(params, state, record, ledger, i):
     """Run the world to the next decision, or to the first arrival from the horizon on."""
+    look = next_look(params, state, i) if state.waiting[i] > 0 else INFINITY
     while True:
-        n, epoch, leaves = state.waiting[i], INFINITY, -1
-        if n > 0:
-            if params.batch > 0.0:
-                epoch = (state.batches[i] + 1) * params.batch
-            else:
-                for v in range(state.free_at.shape[1]):
-                    if state.free_at[i, v] > state.clock[i]:
-                        epoch = min(epoch, state.free_at[i, v])
-            epoch = epoch if epoch < params.horizon else INFINITY
-        to = min(epoch, state.arrival[i])
+        n, leaves = state.waiting[i], -1
+        to = min(look, state.arrival[i])
         for q in range(n):
             if state.queue[i, q, DEADLINE] < to:
                 to, leaves = state.queue[i, q, DEADLINE], q
-        pass_time(params, state, ledger, i, to)
+        ledger[i, WAITING] += n * (to - state.clock[i])
+        state.clock[i] = to
         if leaves >= 0:
             ledger[i, ABANDONED] += 1.0
             remove(state, i, leaves)
-        elif to < epoch:
-            joins = arrive(params, state, record, ledger, i)
+            look = look if n > 1 else INFINITY
+        elif to < look:
+            arrive(params, state, record, ledger, i)
             if to >= params.horizon or params.batch == 0.0:
                 state.sweep[i], state.hand[i] = False, state.waiting[i] - 1
                 return
-            if n == 0 and joins:
+            if n == 0:
                 # Batches that nobody waited for are over.
                 state.batches[i] = int(math.floor(to / params.batch))
+                look = next_look(params, state, i)
         else:
-            state.batches[i] += 1
+            if params.batch > 0.0:
+                state.batches[i] = int(round(to / params.batch))
             if idle(state, i) > 0:
                 state.sweep[i], state.hand[i] = True, 0
                 return
+            look = next_look(params, state, i)
 
 
 @inlined
@@ -302,6 +300,11 @@ def step(params, state, action, record, out, i):
     before = state.clock[i]
     if decide(params, state, out.ledger, action, i):
         run(params, state, record, out.ledger, i)
+        busy = 0.0
+        for v in range(state.free_at.shape[1]):
+            busy += max(min(state.free_at[i, v], state.clock[i]) - before, 0.0)
+        out.ledger[i, BUSY] = busy
+        out.ledger[i, FLEET] = params.vehicles * (state.clock[i] - before)
     out.elapsed[i] = state.clock[i] - before
     out.terminated[i] = False
     out.truncated[i] = state.clock[i] >= params.horizon
