@@ -172,7 +172,7 @@ def _seen(problem: Problem, t: Types, does: I, waits: I, hand: I, arrival: NDArr
         values[kernel.WORTH_OF] = p.value[0] + p.value[1] * km
         for field, value in values.items():
             s.queue[row, at, field] = value
-    kernel.observe_rows(p, s, env.out)
+    kernel.observe_rows(p, s, env.record, env.out)
     return env.out.observation
 
 

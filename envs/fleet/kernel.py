@@ -65,9 +65,11 @@ class Params(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The request that arrives, [N, FIELDS] in the order of the fields; PACE_OF scales the minutes of its trip."""
+    """The request that arrives, and space to work in."""
 
-    request: F
+    request: F  # [N, FIELDS]; PACE_OF scales the minutes of its trip
+    nearest: F  # [N, V] squared kilometres from a vehicle to the nearest other request
+    other: I  # [N, V] its place in the queue, -1: there is none
 
 
 class State(NamedTuple):
@@ -103,7 +105,7 @@ def allocate(params: Params, n: int) -> tuple[State, Record]:
         free_at=floats(v), planned=floats(v), waiting=ints(), queue=floats(params.waiting_limit + 1, FIELDS), hand=ints(),
         sweep=np.zeros(n, np.bool_),
     )  # fmt: skip
-    return state, Record(floats(FIELDS))
+    return state, Record(floats(FIELDS), floats(v), np.zeros((n, v), np.int64))
 
 
 def context_names(params: Params) -> list[str]:
@@ -327,7 +329,7 @@ def reset(params, state, i, seed, index, episode):
 
 
 @inlined
-def observe(params, state, observation, mask, i):
+def observe(params, state, record, observation, mask, i):
     """Write what operations would see of row i, and which actions are legal."""
     hand, n, mpk, vehicles = state.hand[i], state.waiting[i], params.minutes_per_km, params.vehicles
     clock, x, y = state.clock[i], state.queue[i, hand, X], state.queue[i, hand, Y]
@@ -366,20 +368,25 @@ def observe(params, state, observation, mask, i):
     scale = params.detour * params.detour
     far = scale * (params.width * params.width + params.height * params.height)
     for v in range(vehicles):
-        vx, vy = state.x[i, v], state.y[i, v]
-        nearest, other = far, -1
-        for q in range(n):
-            dx, dy = vx - state.queue[i, q, X], vy - state.queue[i, q, Y]
-            square = scale * (dx * dx + dy * dy)
-            if square < nearest and q != hand:
-                nearest, other = square, q
+        record.nearest[i, v], record.other[i, v] = far, -1
+    for q in range(n):
+        if q != hand:
+            qx, qy = state.queue[i, q, X], state.queue[i, q, Y]
+            for v in range(vehicles):  # without branches, so that it compiles to vector instructions
+                dx, dy = state.x[i, v] - qx, state.y[i, v] - qy
+                square = scale * (dx * dx + dy * dy)
+                closer = square < record.nearest[i, v]
+                record.nearest[i, v] = square if closer else record.nearest[i, v]
+                record.other[i, v] = q if closer else record.other[i, v]
+    for v in range(vehicles):
+        vx, vy, other = state.x[i, v], state.y[i, v], record.other[i, v]
         left = max(state.free_at[i, v] - clock, 0.0)
         observation[i, f] = 1.0
         observation[i, f + 1] = 1.0 if left == 0.0 else 0.0
         observation[i, f + 2] = state.planned[i, v] if params.exponential and left > 0.0 else left
         observation[i, f + 3] = mpk * kilometres(params, vx, vy, x, y)
         observation[i, f + 4], observation[i, f + 5] = vx, vy
-        observation[i, f + 6] = mpk * math.sqrt(nearest)
+        observation[i, f + 6] = mpk * math.sqrt(record.nearest[i, v])
         observation[i, f + 7] = trip_minutes(params, state, i, other) if other >= 0 else 0.0
         observation[i, f + 8] = state.queue[i, other, WORTH_OF] if other >= 0 else 0.0
         f += 9
@@ -397,10 +404,10 @@ def advance(params, state, record, action, out, first, last, autoreset):
     for i in range(np.uint64(first), np.uint64(last)):
         step(params, state, action[i], record, out, i)
         if autoreset and out.truncated[i]:
-            observe(params, state, out.final_observation, out.final_mask, i)
+            observe(params, state, record, out.final_observation, out.final_mask, i)
             out.episode[i] += 1
             reset(params, state, i, out.seed[i], out.stream[i], out.episode[i])
-        observe(params, state, out.observation, out.mask, i)
+        observe(params, state, record, out.observation, out.mask, i)
     return -1, 0
 
 
@@ -409,14 +416,14 @@ def reset_rows(params, state, record, out, rows):
     """Start the episodes out.episode[rows] of the rows named."""
     for i in rows:
         reset(params, state, i, out.seed[i], out.stream[i], out.episode[i])
-        observe(params, state, out.observation, out.mask, i)
+        observe(params, state, record, out.observation, out.mask, i)
 
 
 @batched
-def observe_rows(params, state, out):
+def observe_rows(params, state, record, out):
     """Observe states that were put together by hand."""
     for i in range(state.clock.shape[0]):
-        observe(params, state, out.observation, out.mask, i)
+        observe(params, state, record, out.observation, out.mask, i)
 
 
 @batched

@@ -147,7 +147,7 @@ def test_the_observation_is_what_operations_would_see():
     s.queue[0, 0], s.queue[0, 1], s.queue[0, 2] = (
         [0, 1, 0, 2, 1.3, 4.0, 8.0, 99, 1], [3, 4, 3, 0, 5.2, 7.0, 9.0, 99, 1], [3, 5, 6, 5, 3.9, 9.0, 9.5, 99, 1],
     )  # fmt: skip
-    kernel.observe_rows(p, s, env.out)
+    kernel.observe_rows(p, s, env.record, env.out)
     seen = env.layout.shaped(env.out.observation)
     by_name = dict(zip(env.layout.context, seen["context"][0].tolist(), strict=True))
     wanted = {"x": 3, "y": 4, "to_x": 3, "to_y": 0, "trip_minutes": 15, "value": 7, "waiting_per_vehicle": 1.5}
