@@ -148,8 +148,8 @@ def day_of(problem: Problem, prices: dict[str, float], requests: F, starts: F, s
     unserved = np.minimum.reduce([patient, *(np.full(len(since), prices[f"lost/{how}"]) for how in ("refused", "turned_away"))])
     earliest, latest = (first + trip) / slot, (last + trip + pickup.max(0)) / slot
     # One slot more on either side, for rounding.
-    slots = [np.floor(clock).astype(np.int64) + more for clock, more in ((earliest, -1), (latest, 1))]
-    day = Day(since, first, last, pickup + trip, unserved - serving, wait, p.batch, *slots, slot)
+    begin, end = np.floor(earliest).astype(np.int64) - 1, np.floor(latest).astype(np.int64) + 1
+    day = Day(since, first, last, pickup + trip, unserved - serving, wait, p.batch, begin, end, slot)
     return day, float(unserved.sum() + prices["arrived"] * len(since))
 
 

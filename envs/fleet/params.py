@@ -58,7 +58,9 @@ def params_from(config: Mapping[str, Any]) -> Params:
 
 
 def _whole(key: str, value: Any, low: int) -> int:
-    require(isinstance(value, int) and not isinstance(value, bool) and value >= low, key, f"a whole number of at least {low}", value)
+    require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= low, key, f"a whole number of at least {low}", value
+    )
     return int(value)
 
 

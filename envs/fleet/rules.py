@@ -13,7 +13,6 @@ F = NDArray[np.float64]
 Actions = NDArray[np.int64]
 
 
-
 class Nearest(Rule):
     """The nearest idle vehicle; a request waits if there is none."""
 
@@ -70,7 +69,9 @@ class Batched(Nearest):
         p = problem.params
         self.batch, self.by_air, self.minutes_per_km = p.batch, p.detour, p.minutes_per_km
         self.room = Room.of_size(p.places_shown + 1, p.vehicles)
-        self.prices = {name: problem.prices.get(name, 0.0) for name in ("value", "empty_km", "loaded_km", "pickup_minutes", "lost")}
+        self.prices = {
+            name: problem.prices.get(name, 0.0) for name in ("value", "empty_km", "loaded_km", "pickup_minutes", "lost")
+        }
         self.service_minutes = p.service_minutes
 
     def gains(self, trip_minutes: F, value: F) -> tuple[F, Any]:
@@ -90,7 +91,8 @@ class Batched(Nearest):
             columns = [self.column(observation, name)] + [self.column(observation, f"other_{k}/{name}") for k in shown]
             return np.stack(columns, 1).astype(float)
 
-        here = np.stack([np.ones(len(mask))] + [self.column(observation, f"other_{k}/present") for k in shown], 1) > 0
+        present = [self.column(observation, f"other_{k}/present") for k in shown]
+        here: NDArray[np.bool_] = np.stack([np.ones(len(mask), np.float32), *present], 1).astype(bool)
         base, per_minute = self.gains(each("trip_minutes"), each("value"))
         per_km = np.broadcast_to(per_minute * self.minutes_per_km * self.by_air, len(mask)).astype(float)
         place = [np.ascontiguousarray(self.candidate(observation, axis), float) for axis in "xy"]
@@ -110,9 +112,9 @@ class Batched(Nearest):
 
 
 class BatchedValue(Batched):
-    """The same, but a pair gains what it earns at the problem's prices, less `minute_worth` for each minute that a vehicle is taken.
+    """The same, but a pair gains what it earns at the problem's prices, less a wage for each minute that a vehicle is taken.
 
-    A request that could not earn that, even with a vehicle beside it, is refused.
+    The wage, `minute_worth`, is tuned. A request that could not earn that, even with a vehicle beside it, is refused.
     """
 
     @classmethod

@@ -35,11 +35,13 @@ def solution(chain):
 
 
 def policies(problem, solution):
-    return {name: envs.rules(problem)[name](problem, **values) for name, values in SETTINGS.items()} | {"optimum": solution.policy}
+    return {name: envs.rules(problem)[name](problem, **values) for name, values in SETTINGS.items()} | {
+        "optimum": solution.policy
+    }
 
 
 def test_types_of_a_hand_worked_town(problem):
-    """Six pairs of zones; a vehicle is on its way to one of three, from where it stood (8 + 2) or from another zone (8 + 8 + 2)."""
+    """Six pairs of zones; a vehicle is on its way to one of three, and takes 8 + 2 minutes or, from another zone, 8 + 8 + 2."""
     types = types_of(problem.params)
     pairs = list(zip(types.origin.tolist(), types.destination.tolist(), strict=True))
     assert pairs == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
@@ -96,7 +98,9 @@ def test_one_vehicle_that_is_always_asked_is_an_erlang_loss_system():
         "a": {"x": 0, "y": 0, "spread_km": 0, "share": 1, "to": {"a": 1}},
     }
     config = {k: v for k, v in envs.configure("fleet/zones").items() if k != "zones"}
-    problem = envs.build(envs.complete(config | {"zones": zones, "vehicles": 1, "patience_minutes": 1e-7, "service_minutes": 6.0}))
+    problem = envs.build(
+        envs.complete(config | {"zones": zones, "vehicles": 1, "patience_minutes": 1e-7, "service_minutes": 6.0})
+    )
     chain = envs.chain(problem, 1)
     ledger = exact.evaluate(chain, tabulate(envs.rules(problem)["nearest"](problem), chain)).ledger
     by_name = dict(zip(problem.columns, ledger, strict=True))
