@@ -152,5 +152,5 @@ def test_stresses_of_the_pack_apply(preset):
     found = {stress.name: stress for stress in stresses(problem, load_pack("fleet"))}
     assert len(found) == 7
     assert found["traffic_slower"].problem.params.minutes_per_km == pytest.approx(60 / (24 * 0.8))
-    assert len(found["positions_late"].observe) == 20 * 4  # x, y and both pickup minutes of each vehicle
-    assert rollout(envs.rules(problem)["batched"](problem), found["arrivals_x3"].problem, 2, seed=0).elapsed.min() >= 20.0
+    assert len(found["observed_late"].observe) == 20 * 4  # x, y and both pickup minutes of each vehicle
+    assert rollout(envs.rules(problem)["batched"](problem), found["arrivals_x4"].problem, 2, seed=0).elapsed.min() >= 20.0

@@ -62,7 +62,7 @@ def test_mistakes_in_changes_are_named(change, named):
 def test_shipped_packs_fit_every_problem(preset):
     """Each stress that applies runs under a rule; the pack changes the world without changing what policies see."""
     short = {"horizon_minutes": 30.0, "warmup_minutes": 0.0}
-    if not preset.startswith("dispatch"):
+    if preset.startswith("queueing"):
         short = {"horizon_time": 20.0, "warmup_time": 0.0}
     problem = envs.build(envs.configure(preset, **short))
     name, rule = next(iter(envs.rules(problem).items()))
