@@ -43,9 +43,8 @@ class TablePolicy:
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: Any) -> Actions:
         """The tabulated action where it is legal, otherwise the first legal one."""
-        if isinstance(observation, Mapping):
-            rows = observation["candidates"]
-            observation = np.concatenate([observation["context"], rows.reshape(len(rows), -1)], 1)
+        if isinstance(observation, Mapping):  # context and candidates, as Layout.flat has them
+            observation = np.concatenate([observation[key].reshape(len(mask), -1) for key in ("context", "candidates")], 1)
         seen = np.asarray(observation, np.float32)
         if not len(self.keys):
             return self._legal(np.zeros(len(seen), np.int64), mask)
@@ -54,7 +53,8 @@ class TablePolicy:
             places.append(np.searchsorted((axis[1:] + axis[:-1]) / 2, column))
         code = self._code(places)
         row = np.minimum(np.searchsorted(self.code, code), len(self.code) - 1)
-        missing = np.flatnonzero(self.code[row] != code)
+        # Where only one action is legal there is nothing to look up.
+        missing = np.flatnonzero((self.code[row] != code) & (mask.sum(1) > max(len(self.parts), 1)))
         if len(missing):
             row[missing] = self._tree.query(seen[missing])[1]
         return self._legal(self.actions[row], mask)

@@ -15,6 +15,7 @@ from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.gym.config import GymConfig
 from pointsman.envs.portfolio.config import PortfolioConfig
 from pointsman.envs.inventory.config import InventoryConfig
+from pointsman.envs.fleet.config import FleetConfig
 from pointsman.envs.queueing.config import QueueingConfig
 from pointsman.errors import PointsmanError
 
@@ -97,6 +98,7 @@ _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
 _store.store("schema", ClusterConfig, group="env/cluster")
 _store.store("schema", DispatchConfig, group="env/dispatch")
+_store.store("schema", FleetConfig, group="env/fleet")
 _store.store("schema", QueueingConfig, group="env/queueing")
 _store.store("schema", PortfolioConfig, group="env/portfolio")
 _store.store("schema", GymConfig, group="env/gym")

@@ -16,7 +16,7 @@ from pointsman.errors import PointsmanError, unknown
 
 __all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
 
-FAMILIES = ("autoscaling", "cluster", "dispatch", "gym", "inventory", "portfolio", "queueing")
+FAMILIES = ("autoscaling", "cluster", "dispatch", "fleet", "gym", "inventory", "portfolio", "queueing")
 """Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
 
 
@@ -124,7 +124,7 @@ def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> Batch
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"autoscaling": "sinusoid", "cluster": "deeprm", "dispatch": "mini", "inventory": "lost_sales", "portfolio": "team", "queueing": "criss_cross"}.items():
+for _family, _default in {"autoscaling": "sinusoid", "cluster": "deeprm", "dispatch": "mini", "fleet": "busy", "inventory": "lost_sales", "portfolio": "team", "queueing": "criss_cross"}.items():
     gymnasium.register(
         f"pointsman/{_family.capitalize()}-v0",
         entry_point="pointsman.envs:_single",

@@ -63,7 +63,7 @@ class Rule:
         return found
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Actions int64[N] (or [N, K], where a decision has K parts)."""
+        """Actions int64[N] (or [N, K], where a decision has K parts); candidates may come flat, as chains have them."""
         flat = self._layout.flat(observation)
         self._layout.check(flat)
         return self.decide(self._layout.shaped(flat), mask)
