@@ -172,7 +172,7 @@ class RoundRobin(Planned):
 
     def index(self, plan: Plan, observation: Any) -> F:
         effort = self.candidate(observation, "effort") if self.p.log_effort else self.milestones
-        found: F = 1.0 / (1.0 + effort)
+        found: F = 1.0 / (1.0 + np.asarray(effort, np.float64))
         return found
 
 
