@@ -109,5 +109,5 @@ def trained(experiment, seed=0):
 )
 def test_shipped_experiments_reach_their_marks(experiment, mark):
     if experiment == "lunar_lander" and importlib.util.find_spec("Box2D") is None:
-        pytest.skip("LunarLander-v3 needs Box2D: pip install 'gymnasium[box2d]'")
+        pytest.skip("LunarLander-v3 needs Box2D: pip install 'pointsman[gym]'")
     assert returns(*trained(experiment)).mean() >= mark
