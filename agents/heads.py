@@ -1,4 +1,4 @@
-"""Distributions over actions: masked categoricals, whose illegal actions have probability 0, and a Gaussian for vectors of numbers."""
+"""Distributions over actions: masked categoricals, in which illegal ones have probability 0, and a Gaussian for vectors."""
 
 import numpy as np
 import torch

@@ -185,7 +185,9 @@ class ActorCritic(nn.Module):
             self.critic = QuadraticCritic(features, hidden) if quadratic else mlp(features, hidden, 1, 1.0)
         self.register_buffer("value_scale", torch.ones(()))
         if layout.image:
-            raise PointsmanError("native networks take vectors, no images: train with agent=sb3_ppo or another of stable-baselines3")
+            raise PointsmanError(
+                "native networks take vectors, no images: train with agent=sb3_ppo or another of stable-baselines3"
+            )
         if layout.bounds:
             low, high = torch.tensor(layout.bounds).T
             bounded = torch.isfinite(high - low)

@@ -90,7 +90,9 @@ class PPO:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
         env.copy = False
         if env.problem.episodic and self.objective == "average":
-            raise PointsmanError(f"{env.problem.id} counts by the episode: take agent.objective=discounted, as agent=ppo_gym does")
+            raise PointsmanError(
+                f"{env.problem.id} counts by the episode: take agent.objective=discounted, as agent=ppo_gym does"
+            )
         torch.manual_seed(seed)
         network = ActorCritic(env.layout, self.hidden, self.quadratic)
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)

@@ -141,7 +141,7 @@ class SB3Policy:
         self.model, self.name, self.layout = model, name, layout
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[Any]:
-        """Actions int64[N] (or [N, K], or vectors of numbers); an algorithm that knows no masks may choose illegal ones, which evaluation counts."""
+        """Actions int64[N] or [N, K], or vectors of numbers; without masks some may be illegal, which evaluation counts."""
         self.layout.check(self.layout.flat(observation))
         masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
         actions, _ = self.model.predict(observation, deterministic=True, **masks)

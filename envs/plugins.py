@@ -109,7 +109,8 @@ def _from_path(path: Path) -> ModuleType:
         raise PointsmanError(f"another module is called {path.stem} already: rename it")
     folder = [str(path)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(path.stem, file, submodule_search_locations=folder)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:

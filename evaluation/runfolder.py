@@ -77,7 +77,9 @@ class RunFolder:
         if not isinstance(config, DictConfig) or not {"env", "agent", "seed"} <= set(config):
             raise damaged
         if missing := [name for name in config.get("plugins") or [] if envs.plugins.stem(name) not in envs.plugins.plugged()]:
-            raise PointsmanError(f"{self.path} was made with plug-ins, and no code is loaded from a run: add plugins=[{','.join(missing)}]")
+            raise PointsmanError(
+                f"{self.path} was made with plug-ins, and no code is loaded from a run: add plugins=[{','.join(missing)}]"
+            )
         return config
 
     def save_policy(self, name: str, found: Any) -> None:

@@ -36,7 +36,11 @@ def compare(config: Any) -> None:
             curves = run_curves(group.runs, first.ordered())
             write_bands(folder / "tensorboard" / group.problem.id.replace("/", "_"), *curves)
             pack = group.problem.id.split("/")[0] if config.stresses else None
-            depth = many.in_depth(group, first, pack, config.episodes, config.seed, progress) if config.details and not group.problem.episodic else {}
+            depth = (
+                many.in_depth(group, first, pack, config.episodes, config.seed, progress)
+                if config.details and not group.problem.episodic
+                else {}
+            )
             words = [line for one in others for line in one.words()[:2]]
             several.append(report.Evidence(first, *curves, words=words, **depth))
             found.append(by_learner)

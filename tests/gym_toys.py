@@ -13,7 +13,9 @@ class Walk(gymnasium.Env):
     def __init__(self, image=False, forgetful=False, words=False):
         self.image, self.forgetful = image, forgetful
         place = spaces.Box(-100.0, 100.0, (1,), np.float32)
-        self.observation_space = spaces.Box(0, 255, (36, 36, 1), np.uint8) if image else spaces.Sequence(spaces.Discrete(2)) if words else place
+        self.observation_space = (
+            spaces.Box(0, 255, (36, 36, 1), np.uint8) if image else spaces.Sequence(spaces.Discrete(2)) if words else place
+        )
 
     def seen(self):
         return np.full((36, 36, 1), self.place + 100, np.uint8) if self.image else np.array([self.place], np.float32)

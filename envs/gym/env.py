@@ -70,7 +70,8 @@ def _observation(name: str, space: Any) -> tuple[tuple[Field, ...], tuple[int, .
     def as_is(env: Any) -> Any:
         return env
 
-    wrap, image = as_is, ()
+    wrap: Any = as_is
+    image: tuple[int, ...] = ()
     if isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8 and space.shape[2] in CHANNELS:
         image = space.shape
     elif not isinstance(space, spaces.Box):

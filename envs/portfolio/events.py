@@ -10,7 +10,7 @@ from pointsman.envs.problem import Events
 
 
 def events(params: Params) -> Events:
-    """All combinations of proposals with their impact, and of luck and fate by slot, where nothing is hidden, tested or piloted."""
+    """All combinations of proposals with their impact, and of luck and fate by slot; nothing is hidden, tested or piloted."""
     edges = np.unique(np.concatenate([[0.0, 1.0], params.pace.ravel()]))
     luck = list(zip((edges[1:] + edges[:-1]) / 2, np.diff(edges), strict=True))
     fates = [(1.0, 1.0 - params.withdrawn), (0.0, params.withdrawn)]
@@ -20,7 +20,7 @@ def events(params: Params) -> Events:
         some = [((level + before) / 2, arrival * (level - before)) for level, before in zip(levels, low, strict=True)]
         axes.append([(-1.0, 1.0 - arrival), *some])
     axes += [luck] * params.slots + [fates] * params.slots
-    listed = np.array([each for each in itertools.product(*axes)])  # [E, axis, (value, probability)]
+    listed = np.array(list(itertools.product(*axes)))  # [E, axis, (value, probability)]
     value, chance = listed[:, :, 0], listed[:, :, 1].prod(1)
     value, chance = value[chance > 0], chance[chance > 0]
     kinds, slots = len(params.arrival), params.slots

@@ -66,7 +66,7 @@ class Bound(NamedTuple):
 
 
 def bound(problem: Problem, points: int = 41) -> Bound:
-    """Lagrangian bound: the team's limit is kept on average over the weeks only, at a price by role that is chosen for the best bound.
+    """Lagrangian bound: the team's limit is kept on average over the weeks only, at the prices by role that bound best.
 
     Each project is then on its own: working on it week by week, with piloting, shipping and stopping, is a decision problem in
     its age, its milestones and the probability that it is hard. The value is convex in that probability, so that linear
@@ -151,7 +151,7 @@ class Project:
         return last.best[:, 0]
 
     def backwards(self, impact: float, price: F, limit: float) -> Iterator["Options"]:
-        """What each option is worth, age by age, backwards from `limit` or the end of the window; no further than things change."""
+        """What each option is worth, age by age, backwards from `limit` or the window's end, no further than things change."""
         p, c, steps = self.p, self.c, int(self.p.milestones[self.c])
         net = impact * (self.worth - self.error * (p.human[c] - self.accuracy))
         may_ship = self.accuracy >= p.required[c] - 1e-12

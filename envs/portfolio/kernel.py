@@ -4,7 +4,8 @@ A week begins with a review of every project that is new or was worked on: leave
 Then each member of the team takes a project or none, one member a project. All of this takes no time. In the week, work
 reaches a milestone or does not, and what has been built is tested on a number of cases; a pilot goes well or badly. How
 accurate a project is depends on its milestones and on whether it is hard, which nobody sees: what tests and pilots say of
-that is kept as log-odds (Bayes). Then time passes, projects whose window has closed or that are withdrawn are gone, and proposals come in.
+that is kept as log-odds (Bayes). Then time passes, projects that are withdrawn or whose window has closed are gone, and
+proposals come in.
 """
 
 from typing import NamedTuple

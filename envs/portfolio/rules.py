@@ -98,7 +98,7 @@ class Planned(Rule):
         return Plan(*plan)
 
     def _price(self, observation: Any) -> F:
-        """Price of a person-week [N]: it rises with the number of projects, by the share `crowd` from an empty portfolio to a full one."""
+        """Price of a person-week [N]; from an empty to a full portfolio it rises by `crowd` times what it is half way."""
         full = 1.0 - self.column(observation, "free_slots").astype(float) / self.slots
         found: F = self.values["price"] * np.maximum(1.0 + self.values["crowd"] * (full - 0.5), 0.0)
         return found
@@ -172,12 +172,12 @@ class RoundRobin(Planned):
 
     def index(self, plan: Plan, observation: Any) -> F:
         effort = self.candidate(observation, "effort") if self.p.log_effort else self.milestones
-        found: F = 1.0 / (1.0 + effort)
+        found: F = 1.0 / (1.0 + np.asarray(effort, np.float64))
         return found
 
 
 class Gittins(Planned):
-    """The Gittins index of projects that pay when they are done: optimal for one member, with nothing hidden, under discounting."""
+    """The Gittins index of projects that pay when they are done: optimal for one member, nothing hidden, under discounting."""
 
     def __init__(self, problem: Problem, **values: Any):
         super().__init__(problem, **values)

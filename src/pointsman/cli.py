@@ -21,7 +21,6 @@ def launch(task: Callable[[Any], None], config: str) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     import pointsman.conf  # registers the schemas
-
     from pointsman.envs.plugins import plug
 
     bad_input = (PointsmanError, HydraException, OmegaConfBaseException, OSError)

@@ -104,8 +104,10 @@ def trained(experiment, seed=0):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("experiment", "mark"), [("cartpole", 475), ("acrobot", -100), ("pendulum", -200), ("lunar_lander", 200)])
+@pytest.mark.parametrize(
+    ("experiment", "mark"), [("cartpole", 475), ("acrobot", -100), ("pendulum", -200), ("lunar_lander", 200)]
+)
 def test_shipped_experiments_reach_their_marks(experiment, mark):
     if experiment == "lunar_lander" and importlib.util.find_spec("Box2D") is None:
-        pytest.skip("LunarLander-v3 needs Box2D: pip install 'gymnasium[box2d]'")
+        pytest.skip("LunarLander-v3 needs Box2D: pip install 'pointsman[gym]'")
     assert returns(*trained(experiment)).mean() >= mark
