@@ -12,10 +12,10 @@ from pointsman.envs import plugins
 from pointsman.envs.autoscaling.config import AutoscalingConfig
 from pointsman.envs.cluster.config import ClusterConfig
 from pointsman.envs.dispatch.config import DispatchConfig
-from pointsman.envs.gym.config import GymConfig
-from pointsman.envs.portfolio.config import PortfolioConfig
-from pointsman.envs.inventory.config import InventoryConfig
 from pointsman.envs.fleet.config import FleetConfig
+from pointsman.envs.gym.config import GymConfig
+from pointsman.envs.inventory.config import InventoryConfig
+from pointsman.envs.portfolio.config import PortfolioConfig
 from pointsman.envs.queueing.config import QueueingConfig
 from pointsman.errors import PointsmanError
 
@@ -96,12 +96,17 @@ _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
-_store.store("schema", ClusterConfig, group="env/cluster")
-_store.store("schema", DispatchConfig, group="env/dispatch")
-_store.store("schema", FleetConfig, group="env/fleet")
-_store.store("schema", QueueingConfig, group="env/queueing")
-_store.store("schema", PortfolioConfig, group="env/portfolio")
-_store.store("schema", GymConfig, group="env/gym")
+for _family, _schema in {
+    "autoscaling": AutoscalingConfig,
+    "cluster": ClusterConfig,
+    "dispatch": DispatchConfig,
+    "fleet": FleetConfig,
+    "gym": GymConfig,
+    "inventory": InventoryConfig,
+    "portfolio": PortfolioConfig,
+    "queueing": QueueingConfig,
+}.items():
+    _store.store("schema", _schema, group=f"env/{_family}")
 
 
 def store_plugins() -> None:
@@ -115,5 +120,3 @@ def store_plugins() -> None:
                 reason = str(error).splitlines()[0]
                 raise PointsmanError(f"preset {family}/{name}: {error.full_key or 'keys'}: {reason}") from None
             _store.store(name, node, group=f"env/{family}")
-_store.store("schema", InventoryConfig, group="env/inventory")
-_store.store("schema", AutoscalingConfig, group="env/autoscaling")

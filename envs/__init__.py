@@ -16,8 +16,20 @@ from pointsman.errors import PointsmanError, unknown
 
 __all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
 
-FAMILIES = ("autoscaling", "cluster", "dispatch", "fleet", "gym", "inventory", "portfolio", "queueing")
-"""Problem families; each is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py."""
+FAMILIES = {
+    "autoscaling": "sinusoid",
+    "cluster": "deeprm",
+    "dispatch": "mini",
+    "fleet": "busy",
+    "gym": None,
+    "inventory": "lost_sales",
+    "portfolio": "team",
+    "queueing": "criss_cross",
+}
+"""Problem families, each with the preset that gymnasium.make takes by default; null: it has none.
+
+A family is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py.
+"""
 
 
 def presets() -> list[str]:
@@ -89,12 +101,12 @@ def make(
 
 def rules(problem: Problem) -> dict[str, Any]:
     """The rules that apply to a problem, by name (see the family's rules.py)."""
-    return _module(family_of(problem.config or {"id": problem.id}), "rules").rules(problem)
+    return _module(_family(problem), "rules").rules(problem)
 
 
 def chain(problem: Problem, size: int) -> Any:
     """The problem as a finite Markov chain (see the family's exact.py), or an error that says why it has none."""
-    module = _module(family_of(problem.config or {"id": problem.id}), "exact")
+    module = _module(_family(problem), "exact")
     if not hasattr(module, "chain"):
         raise PointsmanError(f"{problem.id} states no chain")
     return module.chain(problem, size)
@@ -102,12 +114,16 @@ def chain(problem: Problem, size: int) -> Any:
 
 def has_policy_chains(problem: Problem) -> bool:
     """Whether the family makes the chain of a single policy, which is smaller than that of all."""
-    return hasattr(_module(problem.id.split("/")[0], "exact"), "policy_chain")
+    return hasattr(_module(_family(problem), "exact"), "policy_chain")
 
 
 def policy_chain(problem: Problem, size: int, choose: Any, most: int) -> Any:
     """The chain of one policy's states, at most so many, or an error that says why it has none (see the family's exact.py)."""
-    return _module(problem.id.split("/")[0], "exact").policy_chain(problem, size, choose, most)
+    return _module(_family(problem), "exact").policy_chain(problem, size, choose, most)
+
+
+def _family(problem: Problem) -> str:
+    return family_of(problem.config or {"id": problem.id})
 
 
 def _module(family: str, part: str) -> Any:
@@ -124,10 +140,11 @@ def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> Batch
     return make(f"{family}/{preset}", num_envs, **options)
 
 
-for _family, _default in {"autoscaling": "sinusoid", "cluster": "deeprm", "dispatch": "mini", "fleet": "busy", "inventory": "lost_sales", "portfolio": "team", "queueing": "criss_cross"}.items():
-    gymnasium.register(
-        f"pointsman/{_family.capitalize()}-v0",
-        entry_point="pointsman.envs:_single",
-        vector_entry_point="pointsman.envs:_batch",
-        kwargs={"family": _family, "preset": _default},
-    )
+for _name, _default in FAMILIES.items():
+    if _default is not None:
+        gymnasium.register(
+            f"pointsman/{_name.capitalize()}-v0",
+            entry_point="pointsman.envs:_single",
+            vector_entry_point="pointsman.envs:_batch",
+            kwargs={"family": _name, "preset": _default},
+        )
