@@ -1,0 +1,244 @@
+"""Would another policy have been better? Estimates, intervals, diagnostics, and a verdict, which may be that the log cannot tell."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pointsman.errors import PointsmanError, unknown
+from pointsman.evaluation.ope.diagnostics import CERTAIN, Diagnostics, diagnose
+from pointsman.evaluation.ope.estimators import ESTIMATORS, Question, contributions, limits, logged, question, suited
+from pointsman.evaluation.ope.intervals import Contributions, interval
+from pointsman.evaluation.ope.log import DecisionLog, Floats
+from pointsman.evaluation.statistics import Interval, verdict
+
+BETTER, WORSE, INCONCLUSIVE, REFUSED = "better", "worse", "inconclusive", "refused"
+STATUS = {BETTER: 0, WORSE: 1, INCONCLUSIVE: 2, REFUSED: 3}
+"""Exit status of each verdict."""
+
+
+class Limits(NamedTuple):
+    """What a log must hold for a verdict."""
+
+    units: int = 30  # independent episodes, decisions or blocks
+    ess: float = 30.0  # effective ones
+    ess_share: float = 0.02  # of all
+    top_share: float = 0.5  # of all weight, on 1 % of the units
+    mean_weight_z: float = 4.0
+    calibration_z: float = 5.0
+    unsupported: float = 0.01  # of the policy's decisions
+    deterministic: float = 0.5  # of the logging policy's
+
+
+class Estimate(NamedTuple):
+    """One estimator's answer; `why` says why it has no interval."""
+
+    name: str
+    family: str
+    value: float
+    interval: Interval | None
+    difference: Interval | None  # to the logging policy, paired
+    bias: tuple[float, float] | None  # what truncation takes away lies between these
+    why: str
+    influence: Floats  # [U]
+
+
+class Evaluation(NamedTuple):
+    """All that a log tells about a policy."""
+
+    estimates: dict[str, Estimate]
+    logging: Interval
+    primary: str
+    verdict: str
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    diagnostics: Diagnostics
+    question: Question
+
+    @property
+    def status(self) -> int:
+        """Exit status."""
+        return STATUS[self.verdict]
+
+
+def estimate(
+    log: DecisionLog, policy: Any, estimators: Sequence[str] | None = None, *, objective: str | None = None, method: str = "t",
+    level: float = 0.95, block_days: int | None = None, bounds: Limits = Limits(), **options: Any,
+) -> Evaluation:  # fmt: skip
+    """Evaluate a policy on the log of another.
+
+    Args:
+        policy: a Policy, or its probabilities [N, A] on the logged observations.
+        estimators: their names (see ESTIMATORS); null: all that fit.
+        objective: decision (mean reward of a decision, each for itself), episode (discounted reward of an episode) or rate
+            (reward per unit of time); null: decision where every episode has one, else episode.
+        method: of the intervals (see intervals.interval).
+        block_days: days that make a unit; null: every episode is one, which a coupled stream is not.
+        bounds: what the log must hold.
+        options: see estimators.Question.
+    """
+    if block_days is not None:
+        log = log.blocked(block_days)
+    q = question(log, policy, objective, **options)
+    names = list(estimators) if estimators else suited(q.log, q.objective)
+    for name in names:
+        if name not in ESTIMATORS:
+            raise unknown("estimator", name, ESTIMATORS)
+        if name not in suited(q.log, q.objective):
+            kind = "single decisions" if q.log.horizon == 1 else "episodes of several decisions"
+            raise PointsmanError(f"estimator {name} is not for {kind}; these are: {', '.join(suited(q.log, q.objective))}")
+    found = diagnose(q)
+    refusal, notes = _reasons(q, found, bounds)
+    known = bool(np.isfinite(q.log.propensity).all())
+    base = logged(q).by(q.log.units)
+    settings = {"method": method, "level": level, "seed": q.seed}
+    estimates = {name: _one(name, q, base, known, settings) for name in names if known or ESTIMATORS[name].family == "model"}
+    primary = _primary(q, estimates)
+    if not primary and not refusal:
+        raise PointsmanError("a verdict needs an estimator that rests on weights, such as dr")
+    notes += _more_notes(q, found, estimates)
+    best = estimates.get(primary)
+    answer, difference = REFUSED, None if best is None else best.difference
+    if not refusal and difference is not None:
+        answer = verdict(Interval(*[-x for x in (difference.estimate, difference.high, difference.low)]))  # of rewards, not costs
+    return Evaluation(
+        estimates, interval(base, method="t", level=level), primary, answer, tuple(refusal), tuple(notes), found, q
+    )  # fmt: skip
+
+
+def _one(name: str, q: Question, base: Contributions, known: bool, settings: dict[str, Any]) -> Estimate:
+    """An estimator's answer, by unit."""
+    estimator = ESTIMATORS[name]
+    ours = contributions(name, q).by(q.log.units)
+    value, influence = float(ours.value()), ours.influence()
+    if estimator.family == "model" and q.model is not None:
+        return Estimate(name, estimator.family, value, None, None, None, "the model's own error is not known", influence)
+    if settings["method"] in ("bernstein", "hoeffding"):
+        # Linearised estimates and ratios have no bounds.
+        declared = limits(name, q)
+        if declared is None:
+            why = "only for IPS, IS and PDIS with declared reward_range and propensity_floor (or truncate)"
+            return Estimate(name, estimator.family, value, None, None, _bias(name, q), why, influence)
+        own = interval(ours, limits=declared, **settings)
+        both = _difference_limits(declared, q)
+        return Estimate(
+            name, estimator.family, value, own, interval(ours, base, limits=both, **settings), _bias(name, q), "", influence
+        )
+    own, difference = interval(ours, **settings), interval(ours, base, **settings)
+    return Estimate(name, estimator.family, value, own, difference, _bias(name, q) if known else None, "", influence)
+
+
+def _difference_limits(declared: tuple[float, float], q: Question) -> tuple[float, float]:
+    """Of a contribution less what the episode got."""
+    low, high = q.log.sidecar.reward_range or (0.0, 0.0)
+    discount = q.log.sidecar.discount if q.objective == "episode" else 1.0
+    total = float((discount ** np.arange(q.log.horizon)).sum())
+    return declared[0] - max(total * high, 0.0), declared[1] - min(total * low, 0.0)
+
+
+def _bias(name: str, q: Question) -> tuple[float, float] | None:
+    """Between which limits truncation may have moved an estimate; null: nothing was cut, or no range of rewards is known."""
+    if q.truncate is None or not (q.full_ratio > q.truncate).any() or q.log.horizon > 1 or q.objective == "rate":
+        return None
+    missing = float((q.full_ratio - q.ratio).mean())
+    low, high = q.log.sidecar.reward_range or (float(q.log.reward.min()), float(q.log.reward.max()))
+    family = ESTIMATORS[name].family
+    if family == "model":
+        return None
+    if name == "ips":
+        return -missing * max(high, 0.0), -missing * min(low, 0.0)
+    return -missing * (high - low), missing * (high - low)
+
+
+def _primary(q: Question, estimates: dict[str, Estimate]) -> str:
+    """The estimator that the verdict rests on: fixed before anything is seen."""
+    order = ("dr", "snips", "ips", "switch_dr") if q.log.horizon == 1 else ("wdr", "dr", "cwpdis", "wis", "pdis", "is")
+    if q.log.horizon > 1 and q.log.sidecar.markov:
+        order = ("mis", *order)
+    return next((name for name in order if name in estimates and estimates[name].difference is not None), "")
+
+
+def _reasons(q: Question, d: Diagnostics, bounds: Limits) -> tuple[list[str], list[str]]:
+    """Why the log cannot tell, and what should be known besides."""
+    found, notes = list(q.log.trouble), list(q.log.notes)
+    if d.units < bounds.units:
+        found.append(f"{d.units} independent {_units(q)} are too few: {bounds.units} at least")
+    if d.deterministic > bounds.deterministic:
+        found.append(
+            f"the logging policy had no choice in {100 * d.deterministic:.0f} % of the decisions: its log holds nothing of what "
+            "other actions would have brought"
+        )
+    if d.unsupported > bounds.unsupported:
+        found.append(f"in {100 * d.unsupported:.1f} % of its decisions the policy does what the logging policy never does there")
+    elif d.unsupported > 1e-9:
+        notes.append(f"{100 * d.unsupported:.2g} % of the policy's decisions were never tried; nothing is known of them")
+    if not np.isfinite(q.log.propensity).all():
+        if not q.log.trouble:
+            found.append("propensities are missing")
+        return found, notes
+    if abs(d.mean_weight_z) > bounds.mean_weight_z:
+        found.append(
+            f"weights average {d.mean_weight:.3g} instead of 1 ({d.mean_weight_z:+.1f} standard errors): the propensities are "
+            "wrong, or part of what the policy does was never logged"
+        )
+    if max(d.calibration_z, abs(d.inverse_z)) > bounds.calibration_z:
+        found.append("actions were not taken as often as their propensities say")
+    if q.log.horizon > 1 and q.log.sidecar.markov:
+        return found, notes  # the verdict rests on marginal weights, whose spread its interval holds
+    if d.ess < bounds.ess or d.ess_share < bounds.ess_share:
+        found.append(f"too little overlap: {d.units} {_units(q)} tell as much as {d.ess:.1f} of the policy's own would")
+    if d.top_share > bounds.top_share:
+        found.append(f"{100 * d.top_share:.0f} % of all weight lies on 1 % of the {_units(q)}")
+    return found, notes
+
+
+def _units(q: Question) -> str:
+    if q.log.unit is not None:
+        return "blocks"
+    return "decisions" if q.log.horizon == 1 else "episodes"
+
+
+def _more_notes(q: Question, d: Diagnostics, estimates: dict[str, Estimate]) -> list[str]:
+    log, notes = q.log, []
+    if log.source == "estimated":
+        notes.append("propensities were estimated from the log itself; intervals leave that out")
+    if log.sidecar.episode_rule == "stream":
+        notes.append("the log is one coupled stream" + ("" if log.unit is not None else ": units should be blocks (block_days)"))
+        if log.horizon == 1:
+            notes.append(
+                "weighting single decisions ignores what the policy would do to the queue that later requests meet: the "
+                "estimate is of decisions in the states that the logging policy came to"
+            )
+    if log.horizon > 1 and ("mis" in estimates or "dm" in estimates):
+        said = "declares" if log.sidecar.markov else "does not declare"
+        notes.append(f"dm and mis take the observation for all that the future depends on, which the sidecar {said} (markov)")
+    if q.model is None and estimates and not q.cells.exact:
+        notes.append(f"the model is a table of {q.cells.count} groups of observations: dm and mis carry its error")
+    if np.isfinite(log.propensity).all():
+        notes += _agreement(estimates)
+    if q.truncate is not None and np.isfinite(log.propensity).all() and (share := (q.full_ratio > q.truncate).mean()) > 0:
+        missing = float((q.full_ratio - q.ratio).mean())
+        notes.append(f"{100 * share:.2g} % of the weights were cut at {q.truncate:g}, which takes away {100 * missing:.2g} % of all weight")
+    return notes
+
+
+def _agreement(estimates: dict[str, Estimate]) -> list[str]:
+    """Pairs of families that contradict each other by more than chance."""
+    heads: dict[str, Estimate] = {}
+    for one in estimates.values():
+        if one.interval is not None:
+            heads[one.family] = one
+    notes, families = [], list(heads.values())
+    for k, one in enumerate(families):
+        for other in families[k + 1 :]:
+            apart = one.influence - other.influence
+            error = float(apart.std(ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
+            if error > 0 and abs(one.value - other.value) > 4 * error:
+                notes.append(
+                    f"{one.name} ({one.value:.4g}) and {other.name} ({other.value:.4g}) contradict each other by "
+                    f"{abs(one.value - other.value) / error:.1f} standard errors: a model or a propensity is wrong"
+                )
+    return notes
+
+
+__all__ = ["CERTAIN", "STATUS", "Estimate", "Evaluation", "Limits", "estimate"]
