@@ -206,12 +206,18 @@ def marginalised(
         if propensity is None:
             # The model knows the actions' shares: only what is left within cell and action is chance.
             pairs = place * log.actions + log.action[rows]
-            of_pair = np.bincount(pairs, aim, count * log.actions) / np.maximum(np.bincount(pairs, minlength=count * log.actions), 1)
-            best[rows] = weight[rows] * ratio[rows] * (aim - of_pair[pairs])
+            times = np.bincount(pairs, minlength=count * log.actions)
+            of_pair = np.bincount(pairs, aim, count * log.actions) / np.maximum(times, 1)
+            best[rows] = weight[rows] * ratio[rows] * _freed(aim - of_pair[pairs], times[pairs])
         else:
-            best[rows] = weight[rows] * ratio[rows] * (aim - of_cell[place])
+            best[rows] = weight[rows] * ratio[rows] * _freed(aim - of_cell[place], size[place])
     contribution = value[log.start[:-1]] + log.sums(factor * best)
     return Marginal(contribution, weight)
+
+
+def _freed(rest: Floats, times: Ints) -> Floats:
+    """Residuals of means of so many, which are too small for having shaped the mean, as large as those of others."""
+    return rest * np.sqrt(times / np.maximum(times - 1, 1))
 
 
 def _cell_ratio(place: Ints, count: int, action: Ints, target: Floats) -> Floats:
