@@ -8,6 +8,7 @@ from scipy import stats
 
 from pointsman.evaluation.ope.estimators import Question
 from pointsman.evaluation.ope.log import DecisionLog, Floats
+from pointsman.evaluation.ope.tabular import by_step
 
 CERTAIN = 1.0 - 1e-9
 
@@ -22,8 +23,9 @@ class Diagnostics(NamedTuple):
     """Figures of the weights of a question; by unit where units are blocks."""
 
     units: int
-    ess: float  # of the episodes' weights, added up by unit
-    ess_share: float  # of the units
+    ess: float  # effective units, by the expected square of the weights
+    ess_share: float  # of all units
+    sample_ess: float  # by the weights that happened to occur, as textbooks have it
     mean_weight: float
     mean_weight_z: float  # standard errors between the mean weight and 1, which it must be
     top_share: float  # of all weight, on the 1 % of units with the most
@@ -48,21 +50,43 @@ def diagnose(q: Question) -> Diagnostics:
     if not known:
         nan = float("nan")
         return Diagnostics(
-            units, 0.0, 0.0, nan, nan, nan, nan, _unsupported(q, sure), deterministic, float(q.chosen.mean()),
+            units, 0.0, 0.0, 0.0, nan, nan, nan, nan, _unsupported(q, sure), deterministic, float(q.chosen.mean()),
             np.full(log.horizon, nan), calibration, worst, nan,
         )  # fmt: skip
     last = q.cumulative[:, -1]
     by_unit, size = np.bincount(log.units, last), np.bincount(log.units)
     # Blocks of unequal size: what counts is how far their totals are from being alike.
-    share = _share(last, log.units, units)
-    ess = share * units
+    sample = _share(last, log.units, units)
+    share = min(expected_share(q), 1.0) if log.unit is None else sample
     most = np.sort(by_unit)[::-1][: max(1, int(np.ceil(units / 100)))].sum() / max(by_unit.sum(), 1e-300)
     inverse = 1.0 / (log.propensity * np.maximum(log.legal.sum(1), 1))
     return Diagnostics(
-        units, ess, share, float(last.mean()), _z(by_unit, size), float(most), float(last.max()),
+        units, share * units, share, sample * units, float(last.mean()), _z(by_unit, size), float(most), float(last.max()),
         _unsupported(q, sure), deterministic, float(q.chosen.mean()), _ess_by_step(q.cumulative),
         calibration, worst, _z(np.bincount(log.units[log.episode], inverse), np.bincount(log.units[log.episode])),
     )  # fmt: skip
+
+
+def expected_share(q: Question) -> float:
+    """1 / E[w^2] over episodes: what the effective sample size is of, in the long run, as a share of the episodes.
+
+    The weights of a sample lack the large ones that it missed, and make a log look twice as good as it is. Here the square is
+    followed step by step as a mean over the cells, with the ratio's square in expectation where all probabilities are logged.
+    """
+    log, square = q.log, q.ratio**2
+    ahead = square
+    if log.distribution is not None and q.truncate is None:
+        p = log.distribution
+        ahead = np.where(p > 0, q.target**2 / np.where(p > 0, p, 1.0), 0.0).sum(1)
+    if log.horizon == 1:
+        return float(1.0 / max(ahead.mean(), 1e-300))
+    steps, weight, last = by_step(log), np.ones(len(log)), log.start[1:] - 1
+    for t in range(1, log.horizon):
+        rows = steps[t]
+        place = np.unique(q.cells.of[rows], return_inverse=True)[1]
+        mass = np.bincount(place, np.minimum(weight[rows - 1] * square[rows - 1], 1e200))
+        weight[rows] = (mass / np.bincount(place))[place]
+    return float(log.episodes / max((weight * ahead)[last].sum(), 1e-300))
 
 
 def _share(weight: Floats, unit: NDArray[np.int64], units: int) -> float:

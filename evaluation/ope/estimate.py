@@ -21,8 +21,8 @@ class Limits(NamedTuple):
     """What a log must hold for a verdict."""
 
     units: int = 30  # independent episodes, decisions or blocks
-    ess: float = 30.0  # effective ones
-    ess_share: float = 0.02  # of all
+    ess: float = 50.0  # effective ones
+    ess_share: float = 0.01  # of all
     top_share: float = 0.5  # of all weight, on 1 % of the units
     mean_weight_z: float = 4.0
     calibration_z: float = 5.0
