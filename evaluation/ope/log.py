@@ -20,6 +20,15 @@ DENSE = 40_000_000
 """Episodes times steps of the longest one that may be laid out as a table."""
 
 
+def joint_mask(mask: Bools, parts: tuple[int, ...]) -> Bools:
+    """Legal joint actions [N, A] from masks of the parts, the last part varying fastest."""
+    pieces = np.split(mask, np.cumsum(parts)[:-1], 1)
+    joint = pieces[0]
+    for piece in pieces[1:]:
+        joint = (joint[:, :, None] & piece[:, None, :]).reshape(len(joint), -1)
+    return joint
+
+
 class Transitions(NamedTuple):
     """What a learner of values needs: N decisions, with what was seen next where the episode went on in the log."""
 
@@ -106,11 +115,7 @@ class DecisionLog:
     @cached_property
     def legal(self) -> Bools:
         """Legal joint actions [N, A]."""
-        parts = np.split(self.mask, np.cumsum(self.layout.parts)[:-1], 1)
-        joint = parts[0]
-        for part in parts[1:]:
-            joint = (joint[:, :, None] & part[:, None, :]).reshape(len(joint), -1)
-        return joint
+        return joint_mask(self.mask, self.layout.parts)
 
     @cached_property
     def units(self) -> Ints:
