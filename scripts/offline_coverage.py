@@ -31,10 +31,12 @@ class World(NamedTuple):
     stop: float
 
     @classmethod
-    def random(cls, states: int, actions: int, horizon: int, size: float, seed: int, stop: float = 0.0) -> "World":
-        """Transitions and rewards at random."""
+    def random(
+        cls, states: int, actions: int, horizon: int, size: float, seed: int, stop: float = 0.0, scale: float = 1.0
+    ) -> "World":
+        """Transitions and rewards at random; `scale` makes rewards rarer."""
         rng = np.random.default_rng([seed, 1])
-        mean = rng.uniform(0.05, 0.5, (states, actions)) * (size or 2.0)
+        mean = rng.uniform(0.05, 0.5, (states, actions)) * (size or 2.0) * scale
         return cls(
             rng.dirichlet(np.ones(states)), rng.dirichlet(np.ones(states), (states, actions)), mean, size, horizon, stop
         )  # fmt: skip
@@ -82,9 +84,11 @@ class Case(NamedTuple):
     target: Floats
 
 
-def case(horizon: int, apart: float, episodes: int, size: float = 1.0, stop: float = 0.0, seed: int = 0) -> Case:
+def case(
+    horizon: int, apart: float, episodes: int, size: float = 1.0, stop: float = 0.0, scale: float = 1.0, seed: int = 0
+) -> Case:
     """A case; `apart` of the target's probability is on a policy of its own, the rest as logged."""
-    world = World.random(6, 3, horizon, size, seed, stop)
+    world = World.random(6, 3, horizon, size, seed, stop, scale)
     rng = np.random.default_rng([seed, 2])
     logging = rng.dirichlet(np.full(3, 3.0), 6) * 0.85 + 0.05
     own = rng.dirichlet(np.full(3, 0.5), 6)
@@ -95,6 +99,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one step, near": {"horizon": 1, "apart": 0.3, "episodes": 500},
     "one step, far": {"horizon": 1, "apart": 1.0, "episodes": 500},
     "one step, rare rewards": {"horizon": 1, "apart": 0.6, "episodes": 1000, "size": 20.0},
+    "one step, rare clicks": {"horizon": 1, "apart": 0.8, "episodes": 5000, "scale": 0.02},
     "horizon 5, near": {"horizon": 5, "apart": 0.3, "episodes": 300},
     "horizon 5, a tenth": {"horizon": 5, "apart": 0.55, "episodes": 700},
     "horizon 5, far": {"horizon": 5, "apart": 0.7, "episodes": 500},

@@ -21,7 +21,8 @@ class Limits(NamedTuple):
     """What a log must hold for a verdict."""
 
     units: int = 30  # independent episodes, decisions or blocks
-    ess: float = 50.0  # effective ones
+    ess: float = 60.0  # effective ones
+    ess_whole: float = 100.0  # for an interval of IS and WIS, which weight whole episodes: theirs are too short below that
     ess_share: float = 0.01  # of all
     top_share: float = 0.5  # of all weight, on 1 % of the units
     mean_weight_z: float = 4.0
@@ -93,6 +94,9 @@ def estimate(
     base = logged(q).by(q.log.units)
     settings = {"method": method, "level": level, "seed": q.seed}
     estimates = {name: _one(name, q, base, known, settings) for name in names if known or ESTIMATORS[name].family == "model"}
+    if found.ess < bounds.ess_whole:
+        why = f"{found.ess:.0f} effective {_units(q)} are too few to weight whole episodes"
+        estimates |= {n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items() if n in ("is", "wis")}
     primary = _primary(q, estimates)
     if not primary and not refusal:
         raise PointsmanError("a verdict needs an estimator that rests on weights, such as dr")

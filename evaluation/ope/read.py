@@ -227,7 +227,7 @@ class _Check:
     def _actions(self) -> Any:
         """Joint actions; one that cannot be read is 0 and flagged."""
         side, column = self.side, self.frame["action"]
-        names = _joint_names(side)
+        names = joint_names(side)
         place = {name: k for k, name in enumerate(names)}
         found = column.astype(str).str.strip().map(place)
         if found.isna().any():
@@ -464,7 +464,7 @@ def _some(rows: Any, most: int = 3) -> str:
     return shown + (f" and {len(rows) - most} more" if len(rows) > most else "")
 
 
-def _joint_names(side: Sidecar) -> list[str]:
+def joint_names(side: Sidecar) -> list[str]:
     """Names of joint actions: those of the parts, joined."""
     if len(side.parts) < 2:
         return list(side.actions)
