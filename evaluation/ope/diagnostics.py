@@ -28,6 +28,7 @@ class Diagnostics(NamedTuple):
     sample_ess: float  # by the weights that happened to occur, as textbooks have it
     mean_weight: float
     mean_weight_z: float  # standard errors between the mean weight and 1, which it must be
+    decision_z: float  # the same of the weights of single decisions
     top_share: float  # of all weight, on the 1 % of units with the most
     largest_weight: float
     unsupported: float  # probability that the policy does what the logging policy never does there
@@ -50,7 +51,7 @@ def diagnose(q: Question) -> Diagnostics:
     if not known:
         nan = float("nan")
         return Diagnostics(
-            units, 0.0, 0.0, 0.0, nan, nan, nan, nan, _unsupported(q, sure), deterministic, float(q.chosen.mean()),
+            units, 0.0, 0.0, 0.0, nan, nan, nan, nan, nan, _unsupported(q, sure), deterministic, float(q.chosen.mean()),
             np.full(log.horizon, nan), calibration, worst, nan,
         )  # fmt: skip
     last = q.cumulative[:, -1]
@@ -59,11 +60,14 @@ def diagnose(q: Question) -> Diagnostics:
     sample = _share(last, log.units, units)
     share = min(expected_share(q), 1.0) if log.unit is None else sample
     most = np.sort(by_unit)[::-1][: max(1, int(np.ceil(units / 100)))].sum() / max(by_unit.sum(), 1e-300)
+    unit_of = log.units[log.episode]
+    decisions = np.bincount(unit_of)
     inverse = 1.0 / (log.propensity * np.maximum(log.legal.sum(1), 1))
     return Diagnostics(
-        units, share * units, share, sample * units, float(last.mean()), _z(by_unit, size), float(most), float(last.max()),
+        units, share * units, share, sample * units, float(last.mean()), _z(by_unit, size),
+        _z(np.bincount(unit_of, q.ratio), decisions), float(most), float(last.max()),
         _unsupported(q, sure), deterministic, float(q.chosen.mean()), _ess_by_step(q.cumulative),
-        calibration, worst, _z(np.bincount(log.units[log.episode], inverse), np.bincount(log.units[log.episode])),
+        calibration, worst, _z(np.bincount(unit_of, inverse), decisions),
     )  # fmt: skip
 
 
@@ -74,6 +78,7 @@ def expected_share(q: Question) -> float:
     followed step by step as a mean over the cells, with the ratio's square in expectation where all probabilities are logged.
     """
     log, square = q.log, q.ratio**2
+    sample = effective_sample_size(q.cumulative[:, -1]) / log.episodes
     ahead = square
     if log.distribution is not None and q.truncate is None:
         p = log.distribution
@@ -86,7 +91,9 @@ def expected_share(q: Question) -> float:
         place = np.unique(q.cells.of[rows], return_inverse=True)[1]
         mass = np.bincount(place, np.minimum(weight[rows - 1] * square[rows - 1], 1e200))
         weight[rows] = (mass / np.bincount(place))[place]
-    return float(log.episodes / max((weight * ahead)[last].sum(), 1e-300))
+    mean = float((weight * ahead)[last].mean())
+    # It cannot be below 1: then the log has lost sight of the policy on the way.
+    return 1.0 / mean if mean > 0.9 else min(sample, 1.0)
 
 
 def _share(weight: Floats, unit: NDArray[np.int64], units: int) -> float:

@@ -21,7 +21,7 @@ class Limits(NamedTuple):
     """What a log must hold for a verdict."""
 
     units: int = 30  # independent episodes, decisions or blocks
-    ess: float = 60.0  # effective ones
+    ess: float = 60.0  # effective ones, unless they are half of all: then as many as `units`
     ess_whole: float = 100.0  # for an interval of IS and WIS, which weight whole episodes: theirs are too short below that
     ess_share: float = 0.01  # of all
     top_share: float = 0.5  # of all weight, on 1 % of the units
@@ -29,6 +29,7 @@ class Limits(NamedTuple):
     calibration_z: float = 5.0
     unsupported: float = 0.01  # of the policy's decisions
     deterministic: float = 0.5  # of the logging policy's
+    influence: float = 0.3  # of the variance, on one unit, where marginal weights bear the verdict
 
 
 class Estimate(NamedTuple):
@@ -102,6 +103,10 @@ def estimate(
         raise PointsmanError("a verdict needs an estimator that rests on weights, such as dr")
     notes += _more_notes(q, found, estimates)
     best = estimates.get(primary)
+    if primary == "mis" and best is not None:
+        square = best.influence**2
+        if square.max() > bounds.influence * square.sum():
+            refusal.append(f"one of the {_units(q)} holds {100 * square.max() / square.sum():.0f} % of the estimate's variance")
     answer, difference = REFUSED, None if best is None else best.difference
     if not refusal and difference is not None:
         answer = verdict(Interval(*[-x for x in (difference.estimate, difference.high, difference.low)]))  # of rewards, not costs
@@ -115,6 +120,8 @@ def _one(name: str, q: Question, base: Contributions, known: bool, settings: dic
     estimator = ESTIMATORS[name]
     ours = contributions(name, q).by(q.log.units)
     value, influence = float(ours.value()), ours.influence()
+    if not np.isfinite(value):
+        return Estimate(name, estimator.family, value, None, None, None, "no weight is left", influence)
     if estimator.family == "model" and q.model is not None:
         return Estimate(name, estimator.family, value, None, None, None, "the model's own error is not known", influence)
     if settings["method"] in ("bernstein", "hoeffding"):
@@ -180,16 +187,19 @@ def _reasons(q: Question, d: Diagnostics, bounds: Limits) -> tuple[list[str], li
         if not q.log.trouble:
             found.append("propensities are missing")
         return found, notes
-    if abs(d.mean_weight_z) > bounds.mean_weight_z:
+    markov = q.log.horizon > 1 and q.log.sidecar.markov
+    # Where marginal weights bear the verdict, products over whole episodes may have lost sight of the policy.
+    z = d.decision_z if markov else max(d.decision_z, d.mean_weight_z, key=abs)
+    if abs(z) > bounds.mean_weight_z:
+        mean = f"average {d.mean_weight:.3g} instead of 1" if z == d.mean_weight_z else "of decisions do not average 1"
         found.append(
-            f"weights average {d.mean_weight:.3g} instead of 1 ({d.mean_weight_z:+.1f} standard errors): the propensities are "
-            "wrong, or part of what the policy does was never logged"
+            f"weights {mean} ({z:+.1f} standard errors): the propensities are wrong, or part of what the policy does was never logged"
         )
     if max(d.calibration_z, abs(d.inverse_z)) > bounds.calibration_z:
         found.append("actions were not taken as often as their propensities say")
-    if q.log.horizon > 1 and q.log.sidecar.markov:
-        return found, notes  # the verdict rests on marginal weights, whose spread its interval holds
-    if d.ess < bounds.ess or d.ess_share < bounds.ess_share:
+    if markov:
+        return found, notes
+    if d.ess < (bounds.ess if d.ess_share < 0.5 else bounds.units) or d.ess_share < bounds.ess_share:
         found.append(f"too little overlap: {d.units} {_units(q)} tell as much as {d.ess:.1f} of the policy's own would")
     if d.top_share > bounds.top_share:
         found.append(f"{100 * d.top_share:.0f} % of all weight lies on 1 % of the {_units(q)}")
@@ -207,7 +217,7 @@ def _more_notes(q: Question, d: Diagnostics, estimates: dict[str, Estimate]) -> 
     if log.source == "estimated":
         notes.append("propensities were estimated from the log itself; intervals leave that out")
     if log.sidecar.episode_rule == "stream":
-        notes.append("the log is one coupled stream" + ("" if log.unit is not None else ": units should be blocks (block_days)"))
+        notes.append("decisions of an episode are coupled: they meet the same queue; the units of the intervals are whole episodes or days")
         if log.horizon == 1:
             notes.append(
                 "weighting single decisions ignores what the policy would do to the queue that later requests meet: the "

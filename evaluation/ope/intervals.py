@@ -63,7 +63,8 @@ class Contributions(NamedTuple):
     def value(self, weight: Floats | None = None) -> Floats:
         """The estimate, or those of resamples."""
         value = self.reward.value(weight)
-        return value if self.time is None else value / self.time.value(weight)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return value if self.time is None else value / self.time.value(weight)
 
     def influence(self) -> Floats:
         """What each unit moves the estimate by, times their number [U], by the jackknife.
@@ -72,7 +73,8 @@ class Contributions(NamedTuple):
         """
         rest = self.reward.without_each()
         if self.time is not None:
-            rest = rest / self.time.without_each()
+            with np.errstate(divide="ignore", invalid="ignore"):
+                rest = rest / self.time.without_each()
         return (len(rest) - 1.0) * (rest.mean() - rest)
 
     def by(self, unit: NDArray[np.int64]) -> "Contributions":

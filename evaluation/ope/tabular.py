@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from sklearn.tree import DecisionTreeRegressor
 
 from pointsman.evaluation.ope.log import DecisionLog, Floats, Ints
@@ -36,7 +37,7 @@ def cells(log: DecisionLog, leaves: int = LEAVES, seed: int = 0) -> Cells:
         code = _codes(seen)
         found, of = np.unique(code, return_inverse=True)
         if len(found) <= DISTINCT:
-            return Cells(of, len(found), True)
+            return _merged(Cells(of, len(found), True), seen)
     ahead = log.reward[sample]
     # What tells actions apart matters as much as what tells outcomes apart.
     scale = ahead.std() or 1.0
@@ -45,6 +46,24 @@ def cells(log: DecisionLog, leaves: int = LEAVES, seed: int = 0) -> Cells:
     leaf = grown.fit(seen[sample], outcome).apply(seen)
     found, of = np.unique(leaf, return_inverse=True)
     return Cells(of, len(found), False)
+
+
+def _merged(found: Cells, seen: NDArray[np.float32], least: int = 20, share: float = 1 / 2000) -> Cells:
+    """Cells with hardly any decisions put to the nearest that have more: what is known of them is chance.
+
+    A policy that comes to such a cell more often than the log did would otherwise be thought to stay in what happened there once.
+    """
+    size = np.bincount(found.of, minlength=found.count)
+    rare = size < min(least, share * len(seen))
+    if not rare.any() or rare.all():
+        return found
+    spread = seen.std(0)
+    centre = np.stack([np.bincount(found.of, column) / size for column in seen.T], 1) / np.where(spread > 0, spread, 1.0)
+    nearest = cKDTree(centre[~rare]).query(centre[rare])[1]
+    place = np.empty(found.count, np.int64)
+    place[~rare] = np.arange((~rare).sum())
+    place[rare] = nearest
+    return Cells(place[found.of], int((~rare).sum()), False)
 
 
 def _codes(seen: NDArray[np.float32]) -> Ints:
