@@ -76,7 +76,7 @@ class CollectConfig:
 
     env: Any = MISSING
     policy: str = MISSING  # the name of a rule, a run folder, or the folder of a policy
-    parameters: dict[str, float] = field(default_factory=dict)  # of a rule
+    parameters: Any = None  # of a rule, as {threshold: 0.5}
     epsilon: float = 0.1  # probability of taking any legal action alike; 0: a log that no weighting can use
     decisions: int = 100_000  # at least so many, in whole episodes
     seed: int = 0
@@ -89,7 +89,7 @@ class EvaluateOfflineConfig:
 
     log: str = MISSING  # .parquet, .csv or .csv.gz with its sidecar
     policy: str = MISSING  # a run folder, the folder of a policy, or the name of a rule of the simulator
-    parameters: dict[str, float] = field(default_factory=dict)  # of a rule
+    parameters: Any = None  # of a rule, as {threshold: 0.5}
     objective: str | None = None  # decision, episode or rate; null: decision where every episode has one, else episode
     estimators: list[str] | None = None  # null: all that fit
     interval: str = "t"  # or bootstrap, bernstein, hoeffding
@@ -99,7 +99,7 @@ class EvaluateOfflineConfig:
     network: bool = False  # fitted Q evaluation by a network instead of tables
     simulator: str | None = None  # calibrated env config (yaml) in which a log without exploration is replayed
     logging: str | None = None  # the logging policy, for the replay: as `policy`
-    logging_parameters: dict[str, float] = field(default_factory=dict)
+    logging_parameters: Any = None
     half_width: float | None = None  # for the logging plan; null: a tenth of the reward's spread
     truth: bool = True  # simulate the policy where the log came from a simulator
     truth_episodes: int = 200

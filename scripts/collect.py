@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pointsman.cli import launch, plain, single_threaded
+from pointsman.cli import launch, single_threaded
 
 
 def collect(config: Any) -> None:
@@ -13,12 +13,12 @@ def collect(config: Any) -> None:
     from pointsman.agents.log import bar
     from pointsman.errors import PointsmanError
     from pointsman.evaluation.ope import collect as ope
-    from pointsman.scripts.policies import open_policy
+    from pointsman.scripts.policies import numbers, open_policy
 
     single_threaded()
     if config.seed < 0:
         raise PointsmanError(f"seed must be at least 0, got {config.seed}")
-    settings, path, parameters = envs.complete(config.env), Path(config.output), plain(config.parameters)
+    settings, path, parameters = envs.complete(config.env), Path(config.output), numbers("parameters", config.parameters)
     if path.suffix not in (".parquet", ".csv"):
         raise PointsmanError(f"output={path} must end in .parquet or .csv")
     policy = open_policy("policy", config.policy, parameters, ope.without_warmup(settings))

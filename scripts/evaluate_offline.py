@@ -6,7 +6,7 @@ Exit status: 0 better, 1 worse, 2 inconclusive, 3 refused; 4 on bad input.
 import sys
 from typing import Any
 
-from pointsman.cli import launch, plain, single_threaded
+from pointsman.cli import launch, single_threaded
 
 BAD_INPUT = 4
 
@@ -25,7 +25,7 @@ def evaluate_offline(config: Any) -> None:
     from pointsman.evaluation.ope.estimate import estimate
     from pointsman.evaluation.ope.read import read
     from pointsman.evaluation.provenance import provenance
-    from pointsman.scripts.policies import open_policy
+    from pointsman.scripts.policies import numbers, open_policy
     from pointsman.shipped import load_yaml
 
     single_threaded()
@@ -34,7 +34,7 @@ def evaluate_offline(config: Any) -> None:
         log = replace(log, sidecar=replace(log.sidecar, markov=config.markov))
     simulated = log.sidecar.simulator.get("config")
     problem = without_warmup(simulated) if simulated else None
-    policy = open_policy("policy", config.policy, plain(config.parameters), problem)
+    policy = open_policy("policy", config.policy, numbers("parameters", config.parameters), problem)
     model = None
     if config.network:
         from pointsman.agents.offline import FittedQEvaluation
@@ -55,7 +55,7 @@ def evaluate_offline(config: Any) -> None:
         replayed = None
         if chosen and (config.logging or log.sidecar.simulator.get("policy")):
             facts = log.sidecar.simulator
-            name, parameters = config.logging or facts["policy"], plain(config.logging_parameters) or facts.get("parameters", {})
+            name, parameters = config.logging or facts["policy"], numbers("logging_parameters", config.logging_parameters) or facts.get("parameters", {})
             if log.source != "deterministic":
                 raise PointsmanError("simulator= replays logs of deterministic policies only: of others the log itself tells more")
             logging = open_policy("logging", name, parameters, without_warmup(chosen))
@@ -63,7 +63,12 @@ def evaluate_offline(config: Any) -> None:
         further = report.without_weights(deterministic.one_step_bounds(log, target), plan, replayed, log.sidecar.time_unit)
     truth = None
     if simulated and config.truth and found.question.objective != "decision" and log.sidecar.discount == 1.0:
-        truth = deterministic.truth(simulated, policy, found.question.objective, config.truth_episodes, config.seed)
+        facts, rule = log.sidecar.simulator, None
+        if facts.get("policy"):
+            rule = open_policy("the log's policy", facts["policy"], facts.get("parameters", {}), problem)
+        shown = deterministic.truth(simulated, policy, rule, found.question.objective, config.truth_episodes, config.seed)
+        truth = shown.value
+        further += report.simulated(found, shown, facts.get("policy", ""))
     folder = Path(config.output or f"logs/offline/{path.name.split('.')[0]}")
     facts = {"log": str(path), "policy": config.policy, "decisions": f"{len(log)} in {log.episodes} episodes"} | provenance()
     file = report.write(folder, f"{config.policy} on {path.name}", found, facts, further, truth)

@@ -1,5 +1,6 @@
 """Policies as a user names them on the command line: a run folder, the folder of a policy, or a rule."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,12 @@ def open_policy(key: str, name: str, parameters: dict[str, float], problem: envs
     if name not in rules:
         raise unknown(f"{key}: no folder of a policy, and no rule", name, rules)
     return RulePolicy(name, rules[name](problem, **parameters), dict(problem.config))
+
+
+def numbers(key: str, given: Any) -> dict[str, float]:
+    """Parameters of a rule as they stand in a configuration: nothing, or numbers by name."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(value, int | float) for value in given.values()):
+        raise PointsmanError(f"{key} must be numbers by name, such as {{threshold: 0.5}}, got {given}")
+    return {str(name): float(value) for name, value in given.items()}

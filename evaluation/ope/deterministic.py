@@ -53,7 +53,8 @@ def logging_plan(
     """Decisions that estimate the policy's mean reward of a decision to +- half_width, by epsilon.
 
     The logging policy goes on as it is, and takes any legal action alike with probability epsilon. Then a weight has the mean
-    square sum over actions of target^2 / logging, and a reward is taken to vary as those in the log do.
+    square sum over actions of target^2 / logging. Rewards of what was never done may vary as much as the declared range lets
+    them; without one they are taken to vary as those in the log do.
     """
     if not half_width > 0:
         raise PointsmanError(f"half_width must be positive, got {half_width}")
@@ -62,6 +63,8 @@ def logging_plan(
     legal = log.legal / log.legal.sum(1, keepdims=True)
     # With the mean taken off, as doubly robust estimates do; coupled decisions of one stream need as many times more.
     variance, quantile = float(log.reward.var()), float(stats.norm.ppf((1 + level) / 2))
+    if log.sidecar.reward_range is not None:
+        variance = (log.sidecar.reward_range[1] - log.sidecar.reward_range[0]) ** 2 / 4
     several = _coupling(log)
     plans = []
     for epsilon in epsilons:
@@ -134,12 +137,23 @@ def replay(
     return Replay(figures, rate(-ours, base.elapsed), paired_difference(cost, ours, base.elapsed))
 
 
+class Truth(NamedTuple):
+    """A policy's own value in the simulator that the log came from, and the paired difference to the logging one unexplored."""
+
+    value: Interval
+    difference: Interval | None
+
+
 def truth(
-    config: dict[str, Any], policy: Any, objective: str, episodes: int = 200, seed: int = 0,
+    config: dict[str, Any], policy: Any, logging: Any, objective: str, episodes: int = 200, seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
-) -> Interval:  # fmt: skip
-    """The policy's own value in the simulator that the log came from: reward per unit of time, or per episode."""
+) -> Truth:  # fmt: skip
+    """Simulate both on the same records: reward per unit of time, or per episode; `logging` may be None."""
     problem = without_warmup(config)
+    prices = envs.BatchEnv(problem).prices
     found = rollout(policy, problem, episodes, EVALUATION + TRUTH + seed, progress=progress)
-    under = found.elapsed if objective == "rate" else np.ones(episodes)
-    return rate(-(found.ledger @ envs.BatchEnv(problem).prices), under)
+    under, reward = found.elapsed if objective == "rate" else np.ones(episodes), -(found.ledger @ prices)
+    if logging is None:
+        return Truth(rate(reward, under), None)
+    other = rollout(logging, problem, episodes, EVALUATION + TRUTH + seed)
+    return Truth(rate(reward, under), paired_difference(reward, -(other.ledger @ prices), under))

@@ -99,6 +99,10 @@ def estimate(
         why = f"{found.ess:.0f} effective {_units(q)} are too few to weight whole episodes"
         estimates |= {n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items() if n in ("is", "wis")}
     primary = _primary(q, estimates)
+    if primary == "mis" and known and _thin(found, bounds):
+        why = f"{found.ess:.1f} effective {_units(q)} are too few to weight episodes along the way"
+        lost = {n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items()}
+        estimates |= {n: one for n, one in lost.items() if one.family in ("weights", "both")}
     if not primary and not refusal:
         raise PointsmanError("a verdict needs an estimator that rests on weights, such as dr")
     notes += _more_notes(q, found, estimates)
@@ -199,11 +203,16 @@ def _reasons(q: Question, d: Diagnostics, bounds: Limits) -> tuple[list[str], li
         found.append("actions were not taken as often as their propensities say")
     if markov:
         return found, notes
-    if d.ess < (bounds.ess if d.ess_share < 0.5 else bounds.units) or d.ess_share < bounds.ess_share:
+    if _thin(d, bounds):
         found.append(f"too little overlap: {d.units} {_units(q)} tell as much as {d.ess:.1f} of the policy's own would")
     if d.top_share > bounds.top_share:
         found.append(f"{100 * d.top_share:.0f} % of all weight lies on 1 % of the {_units(q)}")
     return found, notes
+
+
+def _thin(d: Diagnostics, bounds: Limits) -> bool:
+    """Too little overlap along the episodes."""
+    return d.ess < (bounds.ess if d.ess_share < 0.5 else bounds.units) or d.ess_share < bounds.ess_share
 
 
 def _units(q: Question) -> str:
@@ -247,7 +256,8 @@ def _agreement(estimates: dict[str, Estimate]) -> list[str]:
         for other in families[k + 1 :]:
             apart = one.influence - other.influence
             error = float(apart.std(ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
-            if error > 0 and abs(one.value - other.value) > 4 * error:
+            widths = [each.interval.high - each.interval.low for each in (one, other) if each.interval is not None]
+            if error > 0 and abs(one.value - other.value) > max(4 * error, min(widths) / 4):
                 notes.append(
                     f"{one.name} ({one.value:.4g}) and {other.name} ({other.value:.4g}) contradict each other by "
                     f"{abs(one.value - other.value) / error:.1f} standard errors: a model or a propensity is wrong"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from pointsman.evaluation import plots
-from pointsman.evaluation.ope.deterministic import Bounds, Plan, Replay
+from pointsman.evaluation.ope.deterministic import Bounds, Plan, Replay, Truth
 from pointsman.evaluation.ope.estimate import REFUSED, Evaluation
 from pointsman.evaluation.ope.estimators import ESTIMATORS
 from pointsman.evaluation.ope.read import joint_names
@@ -114,6 +114,15 @@ def without_weights(bounds: Bounds, plans: Sequence[Plan], replayed: Replay | No
         said = ", ".join(f"{100 * plan.epsilon:g} %: {plan.decisions:,} decisions" for plan in plans)
         lines.append(f"logging plan for +-{plans[0].half_width:.3g} per decision, exploring any legal action with {said}")
     return lines
+
+
+def simulated(found: Evaluation, truth: Truth, logging: str) -> list[str]:
+    """What the simulator says of the policy, beside the logging one without its exploration."""
+    line = f"truth: {measure(found)} {truth.value.estimate:.4g} in the simulator"
+    if truth.difference is not None:
+        gap = truth.difference
+        line += f", {gap.estimate:+.4g} beside {logging} without exploration, paired, 95 %: {gap.low:+.4g} to {gap.high:+.4g}"
+    return [line]
 
 
 def figures(found: Evaluation, truth: Interval | None = None) -> dict[str, Figure]:
