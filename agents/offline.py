@@ -196,7 +196,11 @@ def _targets(data: Any, discount: float) -> tuple[Tensor, Tensor, Tensor]:
         reward = reward - data.reward.sum() / data.elapsed.sum() * data.elapsed
     reward = reward / (reward.std() or 1.0)
     keep = discount**data.elapsed
-    return torch.from_numpy(reward.astype(np.float32)), torch.from_numpy(keep.astype(np.float32)), torch.from_numpy(data.following)
+    return (
+        torch.from_numpy(reward.astype(np.float32)),
+        torch.from_numpy(keep.astype(np.float32)),
+        torch.from_numpy(data.following),
+    )
 
 
 def _copy(network: ActorCritic) -> ActorCritic:

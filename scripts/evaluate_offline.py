@@ -50,16 +50,15 @@ def evaluate_offline(config: Any) -> None:
     if found.verdict == "refused":
         spread = float(log.reward.std()) or 1.0
         plan = deterministic.logging_plan(log, target, config.half_width or 0.1 * spread)
+        replayed, facts = None, log.sidecar.simulator
         given = config.simulator and envs.complete(load_yaml("simulator", config.simulator, "env"))
-        chosen = given or (simulated if log.source == "deterministic" else None)
-        replayed = None
-        if chosen and (config.logging or log.sidecar.simulator.get("policy")):
-            facts = log.sidecar.simulator
-            name, parameters = config.logging or facts["policy"], numbers("logging_parameters", config.logging_parameters) or facts.get("parameters", {})
-            if log.source != "deterministic":
-                raise PointsmanError("simulator= replays logs of deterministic policies only: of others the log itself tells more")
+        chosen, name = given or simulated, config.logging or facts.get("policy")
+        if chosen and name and log.source == "deterministic":
+            parameters = numbers("logging_parameters", config.logging_parameters) or facts.get("parameters", {})
             logging = open_policy("logging", name, parameters, without_warmup(chosen))
             replayed = deterministic.replay(log, chosen, logging, policy, seed=config.seed)
+        elif config.simulator:
+            raise PointsmanError("simulator= replays the log of a deterministic policy, which logging= or the sidecar names")
         further = report.without_weights(deterministic.one_step_bounds(log, target), plan, replayed, log.sidecar.time_unit)
     truth = None
     if simulated and config.truth and found.question.objective != "decision" and log.sidecar.discount == 1.0:

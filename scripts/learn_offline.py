@@ -34,7 +34,9 @@ def learn_offline(config: Any) -> None:
         choice = choose(candidates, held_out)
         best = choice.best
         for name, gap in choice.differences.items():
-            print(f"{name}: {gap.estimate:+.4g} beside the logging policy on held-out episodes, {gap.low:+.4g} to {gap.high:+.4g}")
+            print(
+                f"{name}: {gap.estimate:+.4g} beside the logging policy on held-out episodes, {gap.low:+.4g} to {gap.high:+.4g}"
+            )
     save(candidates[best], folder)
     print(f"learned: {best}\npolicy: {folder}")
 

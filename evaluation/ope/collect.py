@@ -122,8 +122,9 @@ def write(table: pd.DataFrame, path: Path, config: dict[str, Any], epsilon: floa
     else:
         raise PointsmanError(f"output={path} must end in .parquet or .csv")
     layout, joint = problem.layout, int(np.prod(problem.layout.parts))
+    rule = "stream" if table["truncated"].any() else "episodes"
     Sidecar(
         problem.actions, parts=problem.parts, context=layout.context, candidates=layout.candidates, window=layout.window,
-        propensity_floor=epsilon / joint if epsilon > 0 else None, episode_rule="stream" if table["truncated"].any() else "episodes",
+        propensity_floor=epsilon / joint if epsilon > 0 else None, episode_rule=rule,
         time_unit=problem.time_unit, simulator={"config": dict(config), "epsilon": epsilon} | facts,
     ).write(path)  # fmt: skip

@@ -1,6 +1,6 @@
 """What a log can bear: how much of it speaks about a policy, and whether its propensities can be right."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from pointsman.evaluation.ope.tabular import by_step
 CERTAIN = 1.0 - 1e-9
 
 
-def effective_sample_size(weight: Floats) -> float:
+def effective_sample_size(weight: NDArray[Any]) -> float:
     """(sum w)^2 / sum w^2: as many equal weights would be as uncertain."""
     square = float((weight**2).sum())
     return float(weight.sum() ** 2 / square) if square > 0 else 0.0
@@ -87,7 +87,7 @@ def expected_share(q: Question) -> float:
         return float(1.0 / max(ahead.mean(), 1e-300))
     steps, weight, last = by_step(log), np.ones(len(log)), log.start[1:] - 1
     for t in range(1, log.horizon):
-        rows = steps[t]
+        rows = steps.at(t)
         place = np.unique(q.cells.of[rows], return_inverse=True)[1]
         mass = np.bincount(place, np.minimum(weight[rows - 1] * square[rows - 1], 1e200))
         weight[rows] = (mass / np.bincount(place))[place]
@@ -109,7 +109,7 @@ def _share(weight: Floats, unit: NDArray[np.int64], units: int) -> float:
     return float(min(effective_sample_size(total) / effective_sample_size(size), 1.0))
 
 
-def _z(total: Floats, size: NDArray[np.int64]) -> float:
+def _z(total: NDArray[Any], size: NDArray[Any]) -> float:
     """Standard errors between sum(total) / sum(size) and 1."""
     mean = total.sum() / size.sum()
     rest = (total - mean * size) / size.mean()

@@ -1,4 +1,4 @@
-"""Would another policy have been better? Estimates, intervals, diagnostics, and a verdict, which may be that the log cannot tell."""
+"""Would another policy have been better? Estimates, intervals, diagnostics, and a verdict: or that the log cannot tell."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointsman.errors import PointsmanError, unknown
-from pointsman.evaluation.ope.diagnostics import CERTAIN, Diagnostics, diagnose
+from pointsman.evaluation.ope.diagnostics import Diagnostics, diagnose
 from pointsman.evaluation.ope.estimators import ESTIMATORS, Question, contributions, limits, logged, question, suited
 from pointsman.evaluation.ope.intervals import Contributions, interval
 from pointsman.evaluation.ope.log import DecisionLog, Floats
@@ -30,6 +30,9 @@ class Limits(NamedTuple):
     unsupported: float = 0.01  # of the policy's decisions
     deterministic: float = 0.5  # of the logging policy's
     influence: float = 0.3  # of the variance, on one unit, where marginal weights bear the verdict
+
+
+LIMITS = Limits()
 
 
 class Estimate(NamedTuple):
@@ -65,7 +68,7 @@ class Evaluation(NamedTuple):
 
 def estimate(
     log: DecisionLog, policy: Any, estimators: Sequence[str] | None = None, *, objective: str | None = None, method: str = "t",
-    level: float = 0.95, block_days: int | None = None, bounds: Limits = Limits(), **options: Any,
+    level: float = 0.95, block_days: int | None = None, bounds: Limits = LIMITS, **options: Any,
 ) -> Evaluation:  # fmt: skip
     """Evaluate a policy on the log of another.
 
@@ -97,7 +100,9 @@ def estimate(
     estimates = {name: _one(name, q, base, known, settings) for name in names if known or ESTIMATORS[name].family == "model"}
     if found.ess < bounds.ess_whole:
         why = f"{found.ess:.0f} effective {_units(q)} are too few to weight whole episodes"
-        estimates |= {n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items() if n in ("is", "wis")}
+        estimates |= {
+            n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items() if n in ("is", "wis")
+        }
     primary = _primary(q, estimates)
     if primary == "mis" and known and _thin(found, bounds):
         why = f"{found.ess:.1f} effective {_units(q)} are too few to weight episodes along the way"
@@ -197,7 +202,8 @@ def _reasons(q: Question, d: Diagnostics, bounds: Limits) -> tuple[list[str], li
     if abs(z) > bounds.mean_weight_z:
         mean = f"average {d.mean_weight:.3g} instead of 1" if z == d.mean_weight_z else "of decisions do not average 1"
         found.append(
-            f"weights {mean} ({z:+.1f} standard errors): the propensities are wrong, or part of what the policy does was never logged"
+            f"weights {mean} ({z:+.1f} standard errors): the propensities are wrong, or part of what the policy does was "
+            "never logged"
         )
     if max(d.calibration_z, abs(d.inverse_z)) > bounds.calibration_z:
         found.append("actions were not taken as often as their propensities say")
@@ -226,7 +232,7 @@ def _more_notes(q: Question, d: Diagnostics, estimates: dict[str, Estimate]) -> 
     if log.source == "estimated":
         notes.append("propensities were estimated from the log itself; intervals leave that out")
     if log.sidecar.episode_rule == "stream":
-        notes.append("decisions of an episode are coupled: they meet the same queue; the units of the intervals are whole episodes or days")
+        notes.append("decisions of an episode are coupled, as they meet the same queue: units are whole episodes, or days")
         if log.horizon == 1:
             notes.append(
                 "weighting single decisions ignores what the policy would do to the queue that later requests meet: the "
@@ -236,12 +242,13 @@ def _more_notes(q: Question, d: Diagnostics, estimates: dict[str, Estimate]) -> 
         said = "declares" if log.sidecar.markov else "does not declare"
         notes.append(f"dm and mis take the observation for all that the future depends on, which the sidecar {said} (markov)")
     if q.model is None and estimates and not q.cells.exact:
-        notes.append(f"the model is a table of {q.cells.count} groups of observations: dm and mis carry its error")
+        notes.append(f"the model is a table of {q.cells.number} groups of observations: dm and mis carry its error")
     if np.isfinite(log.propensity).all():
         notes += _agreement(estimates)
     if q.truncate is not None and np.isfinite(log.propensity).all() and (share := (q.full_ratio > q.truncate).mean()) > 0:
         missing = float((q.full_ratio - q.ratio).mean())
-        notes.append(f"{100 * share:.2g} % of the weights were cut at {q.truncate:g}, which takes away {100 * missing:.2g} % of all weight")
+        cut = f"{100 * share:.2g} % of the weights were cut at {q.truncate:g}"
+        notes.append(f"{cut}, which takes away {100 * missing:.2g} % of all weight")
     return notes
 
 
@@ -263,6 +270,3 @@ def _agreement(estimates: dict[str, Estimate]) -> list[str]:
                     f"{abs(one.value - other.value) / error:.1f} standard errors: a model or a propensity is wrong"
                 )
     return notes
-
-
-__all__ = ["CERTAIN", "STATUS", "Estimate", "Evaluation", "Limits", "estimate"]

@@ -103,7 +103,9 @@ def interval(
     if method not in METHODS:
         raise unknown("interval", method, METHODS)
     if limits is None:
-        raise PointsmanError(f"interval={method} needs limits declared beforehand: reward_range, and propensity_floor or truncate")
+        raise PointsmanError(
+            f"interval={method} needs limits declared beforehand: reward_range, and propensity_floor or truncate"
+        )
     for part in (ours, baseline):
         if part is not None and (part.time is not None or part.reward.under.shape[1] > 1 or np.ptp(part.reward.under) > 0):
             raise PointsmanError(f"interval={method} holds for means, not for ratios such as this estimate")

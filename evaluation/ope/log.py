@@ -172,9 +172,7 @@ class DecisionLog:
 
     def one_by_one(self) -> "DecisionLog":
         """Every decision as an episode of its own; those of one episode stay one unit."""
-        return replace(
-            self, start=np.arange(len(self) + 1), unit=self.units[self.episode], terminated=np.ones(len(self), bool)
-        )
+        return replace(self, start=np.arange(len(self) + 1), unit=self.units[self.episode], terminated=np.ones(len(self), bool))
 
     def blocked(self, days: int) -> "DecisionLog":
         """The same with blocks of so many days as units; an episode belongs to the day on which it begins."""
@@ -189,7 +187,7 @@ class DecisionLog:
         """Some episodes only."""
         chosen = np.asarray(episodes, np.int64)
         keep = np.concatenate([np.arange(self.start[e], self.start[e + 1]) for e in chosen]) if len(chosen) else chosen
-        rows = {
+        rows: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[keep]
             for name in (
                 "observation", "mask", "action", "propensity", "reward", "elapsed", "terminated", "distribution", "day", "row"

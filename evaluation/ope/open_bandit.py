@@ -1,4 +1,4 @@
-"""Reads the Open Bandit Dataset (Saito, Aihara, Matsutani and Narita 2021): fashion items shown at random or by Thompson sampling."""
+"""Reads the Open Bandit Dataset (Saito, Aihara, Matsutani and Narita 2021): items shown at random or by Thompson sampling."""
 
 from pathlib import Path
 

@@ -71,7 +71,9 @@ def check(path: str | Path, sidecar: Sidecar | None = None) -> Checked:
     frame, found = load(path)
     expected = side.hashes.get(path.name)
     if expected and sha256(path) != expected:
-        found.append(Violation(0, "", path.name, f"is not the file whose hash {sidecar_of(path).name} has: cut off or changed", FILE))
+        found.append(
+            Violation(0, "", path.name, f"is not the file whose hash {sidecar_of(path).name} has: cut off or changed", FILE)
+        )
     return check_frame(frame, side, found)
 
 
@@ -103,7 +105,9 @@ def _load_csv(path: Path, found: list[Violation]) -> pd.DataFrame:
 
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         header = file.readline().strip().split(",")
-    text = {name: pa.string() for name in header if name.split(".")[0] not in ("obs", "reward", "ledger", "elapsed", "propensity")}
+    text = {
+        name: pa.string() for name in header if name.split(".")[0] not in ("obs", "reward", "ledger", "elapsed", "propensity")
+    }
     table = pa.csv.read_csv(
         path,
         read_options=pa.csv.ReadOptions(use_threads=False),
@@ -161,7 +165,7 @@ class _Check:
         self.out = np.zeros(len(self.frame), bool)
         self._unusable = np.zeros(len(self.frame), bool)
         step = self._integers("step")
-        episode, names = pd.factorize(self.frame["episode_id"].astype(str).where(self.frame["episode_id"].notna()))
+        episode = pd.factorize(self.frame["episode_id"].astype(str).where(self.frame["episode_id"].notna()))[0]
         self.flag(episode < 0, "episode_id", "is missing")
         self._order(episode, step)
         self._episodes()
@@ -358,7 +362,9 @@ class _Check:
         self._unweighted(given > 1 + SUMS, "propensity", "must be at most 1")
         floor = self.side.propensity_floor
         if floor is not None:
-            self._unweighted((given > 0) & (given < floor * (1 - 1e-6)), "propensity", f"is below the declared floor of {floor:g}")
+            self._unweighted(
+                (given > 0) & (given < floor * (1 - 1e-6)), "propensity", f"is below the declared floor of {floor:g}"
+            )
         if "override_by" in frame:
             by_hand = frame["override_by"].notna().to_numpy() & (frame["override_by"].astype(str) != "").to_numpy()
             self._unweighted(by_hand, "override_by", "decided otherwise: the propensity is not that of this action")
@@ -370,7 +376,9 @@ class _Check:
 
     def _times(self) -> Any:
         """Days since 1970; times must not fall within an episode."""
-        moment = pd.to_datetime(self.frame["ts"], utc=True, errors="coerce", format=None if _is_time(self.frame["ts"]) else "ISO8601")
+        moment = pd.to_datetime(
+            self.frame["ts"], utc=True, errors="coerce", format=None if _is_time(self.frame["ts"]) else "ISO8601"
+        )
         self.flag(moment.isna(), "ts", "is not a time")
         nanoseconds = moment.dt.as_unit("ns").astype("int64").to_numpy()
         back = np.r_[False, np.diff(nanoseconds) < 0] & ~self.first & moment.notna().to_numpy()
@@ -420,7 +428,8 @@ class _Check:
             trouble.append(f"{bad} of {n} rows are bad, more than {100 * MAX_BAD_SHARE:g} %")
         trouble += [f"{one.value} {one.why}" for one in self.found if one.effect == FILE]
         if late.sum() > MAX_PENDING * n:
-            trouble.append(f"{100 * late.sum() / n:.0f} % of the rows wait for outcomes in their episode: those known are no fair sample")
+            waiting = f"{100 * late.sum() / n:.0f} % of the rows are in episodes that wait for outcomes"
+            trouble.append(f"{waiting}: those known are no fair sample")
         frame = pd.DataFrame(self.found, columns=list(Violation._fields)).sort_values("row", kind="stable", ignore_index=True)
         if len(frame):
             notes.append(f"{summary_of(frame)}")
@@ -432,7 +441,10 @@ class _Check:
         length = np.bincount(pd.factorize(self.episode[keep])[0])
         names = self.names
         layout = Layout(
-            names[: len(names) - side.window * len(side.candidates)], side.candidates, side.window, side.parts or (len(side.actions),)
+            names[: len(names) - side.window * len(side.candidates)],
+            side.candidates,
+            side.window,
+            side.parts or (len(side.actions),),
         )
         log = DecisionLog(
             np.ascontiguousarray(observation[keep]), mask[keep], action[keep], propensity[keep], reward[keep], elapsed[keep],

@@ -66,11 +66,23 @@ def diagnostics_table(found: Evaluation) -> Table:
         shown.add_column(column, justify="right" if column == "value" else "left")
     rows = [
         ("independent units", f"{d.units}", "episodes, decisions or blocks"),
-        ("effective sample size", f"{d.ess:.1f}", f"{100 * d.ess_share:.2g} % of the units, by the expected square of the weights"),
+        (
+            "effective sample size",
+            f"{d.ess:.1f}",
+            f"{100 * d.ess_share:.2g} % of the units, by the expected square of the weights",
+        ),
         ("by the weights that occurred", f"{d.sample_ess:.1f}", "optimistic: a sample lacks the large weights that it missed"),
         ("mean weight", f"{d.mean_weight:.3f}", f"must be 1; {d.mean_weight_z:+.1f} standard errors off"),
-        ("largest weight", f"{d.largest_weight:.4g}", f"the 1 % of units with the most hold {100 * d.top_share:.0f} % of all weight"),
-        ("never tried", f"{100 * d.unsupported:.3g} %", "of the policy's decisions are ones the logging policy never makes there"),
+        (
+            "largest weight",
+            f"{d.largest_weight:.4g}",
+            f"the 1 % of units with the most hold {100 * d.top_share:.0f} % of all weight",
+        ),
+        (
+            "never tried",
+            f"{100 * d.unsupported:.3g} %",
+            "of the policy's decisions are ones the logging policy never makes there",
+        ),
         ("without a choice", f"{100 * d.deterministic:.3g} %", "of the logged decisions had a propensity of 1"),
         ("agreement", f"{100 * d.agreement:.3g} %", "mean probability of the logged action under the policy"),
         ("calibration", f"{d.calibration_z:.1f}", "standard errors between shares of actions and their propensities, the worst"),
@@ -103,7 +115,8 @@ def without_weights(bounds: Bounds, plans: Sequence[Plan], replayed: Replay | No
         f"{whose}; what a decision does to later ones is left out",
     ]
     if replayed is not None and replayed.missed:
-        lines.append(f"replay: the simulator does not reproduce the logging policy in {', '.join(replayed.missed)}: nothing is replayed")
+        missed = ", ".join(replayed.missed)
+        lines.append(f"replay: the simulator does not reproduce the logging policy in {missed}: nothing is replayed")
     elif replayed is not None and replayed.policy is not None and replayed.difference is not None:
         gap = replayed.difference
         lines.append(
@@ -206,7 +219,12 @@ def _tidy(axes: Any, grid: str) -> None:
 
 
 def write(
-    folder: Path, title: str, found: Evaluation, facts: Mapping[str, str], further: Sequence[str] = (), truth: Interval | None = None
+    folder: Path,
+    title: str,
+    found: Evaluation,
+    facts: Mapping[str, str],
+    further: Sequence[str] = (),
+    truth: Interval | None = None,
 ) -> Path:
     """report.html and every figure as PNG -> path of the report."""
     drawn = figures(found, truth)

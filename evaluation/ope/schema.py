@@ -67,7 +67,7 @@ class Sidecar:
         """The sidecar of the log at `path`, checked."""
         file = sidecar_of(path)
         if not file.is_file():
-            raise PointsmanError(f"{file}: no such sidecar; write one with at least {{\"schema_version\": 1, \"actions\": [...]}}")
+            raise PointsmanError(f'{file}: no such sidecar; it must hold at least {{"schema_version": 1, "actions": [...]}}')
         try:
             facts = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -90,6 +90,7 @@ class Sidecar:
 
     def check(self, file: str) -> None:
         """Raise the error of a bad value."""
+
         def require(holds: bool, key: str, wanted: str) -> None:
             if not holds:
                 raise PointsmanError(f"{file}: {key} must be {wanted}, got {getattr(self, key)!r}")
@@ -100,10 +101,14 @@ class Sidecar:
         require(len(set(self.actions)) == len(self.actions), "actions", "a list of different names")
         require(not self.parts or sum(self.parts) == len(self.actions), "parts", f"numbers that sum to {len(self.actions)}")
         interval = self.reward_range
-        good = interval is None or (len(interval) == 2 and all(isinstance(x, number) for x in interval) and interval[0] < interval[1])
+        good = interval is None or (
+            len(interval) == 2 and all(isinstance(x, number) for x in interval) and interval[0] < interval[1]
+        )
         require(good, "reward_range", "[lowest, highest]")
         floor = self.propensity_floor
-        require(floor is None or (isinstance(floor, number) and 0 < floor <= 1), "propensity_floor", "a number above 0, at most 1")
+        require(
+            floor is None or (isinstance(floor, number) and 0 < floor <= 1), "propensity_floor", "a number above 0, at most 1"
+        )
         require(isinstance(self.discount, number) and 0 < self.discount <= 1, "discount", "a number above 0, at most 1")
         require(self.discount_per in ("step", "time"), "discount_per", "step or time")
         require(self.episode_rule in EPISODE_RULES, "episode_rule", " or ".join(EPISODE_RULES))

@@ -23,7 +23,7 @@ class Cells(NamedTuple):
     """Cell of every decision [N], numbered from 0; are they the observations themselves?"""
 
     of: Ints
-    count: int
+    number: int
     exact: bool
 
 
@@ -39,9 +39,11 @@ def cells(log: DecisionLog, leaves: int = LEAVES, seed: int = 0) -> Cells:
         if len(found) <= DISTINCT:
             return _merged(Cells(of, len(found), True), seen)
     ahead = log.reward[sample]
-    # What tells actions apart matters as much as what tells outcomes apart.
+    # What comes at once, and what comes soon.
     scale = ahead.std() or 1.0
-    grown = DecisionTreeRegressor(max_leaf_nodes=leaves, min_samples_leaf=max(20, len(sample) // (20 * leaves)), random_state=seed)
+    grown = DecisionTreeRegressor(
+        max_leaf_nodes=leaves, min_samples_leaf=max(20, len(sample) // (20 * leaves)), random_state=seed
+    )
     outcome = np.column_stack([ahead / scale, _soon(log, sample) / (_soon(log, sample).std() or 1.0)])
     leaf = grown.fit(seen[sample], outcome).apply(seen)
     found, of = np.unique(leaf, return_inverse=True)
@@ -53,14 +55,14 @@ def _merged(found: Cells, seen: NDArray[np.float32], least: int = 20, share: flo
 
     A policy that comes to such a cell more often than the log did would otherwise be thought to stay in what happened there once.
     """
-    size = np.bincount(found.of, minlength=found.count)
+    size = np.bincount(found.of, minlength=found.number)
     rare = size < min(least, share * len(seen))
     if not rare.any() or rare.all():
         return found
     spread = seen.std(0)
     centre = np.stack([np.bincount(found.of, column) / size for column in seen.T], 1) / np.where(spread > 0, spread, 1.0)
     nearest = cKDTree(centre[~rare]).query(centre[rare])[1]
-    place = np.empty(found.count, np.int64)
+    place = np.empty(found.number, np.int64)
     place[~rare] = np.arange((~rare).sum())
     place[rare] = nearest
     return Cells(place[found.of], int((~rare).sum()), False)
@@ -90,7 +92,8 @@ class Steps(NamedTuple):
     order: Ints
     first: Ints
 
-    def __getitem__(self, t: int) -> Ints:
+    def at(self, t: int) -> Ints:
+        """Rows of step t."""
         return self.order[self.first[t] : self.first[t + 1]]
 
 
@@ -114,12 +117,11 @@ def fitted_q(
     n, actions, steps = len(log), log.actions, by_step(log)
     fold = log.units[log.episode] % folds if folds > 1 else np.zeros(n, np.int64)
     q, v = np.zeros((n, actions)), np.zeros(n)
-    code = cell.of * actions + log.action
     for k in range(folds):
         mine = np.ones(n, bool) if folds == 1 else fold == k
         ahead = np.zeros(n + 1)  # value of each row under this fold's model; the last stands for the end
         for t in range(log.horizon - 1, -1, -1):
-            rows = steps[t]
+            rows = steps.at(t)
             used = rows if folds == 1 else rows[fold[rows] != k]
             if not len(used):
                 continue
@@ -133,7 +135,6 @@ def fitted_q(
             ahead[rows] = value
             own = mine[rows]
             q[rows[own]], v[rows[own]] = found[own], value[own]
-    del code
     return q, v
 
 
@@ -202,7 +203,7 @@ def marginalised(
     chosen = target[np.arange(n), log.action]
     places = []
     for t in range(log.horizon):
-        rows = steps[t]
+        rows = steps.at(t)
         here, place = np.unique(cell.of[rows], return_inverse=True)
         places.append(place)
         if propensity is None:
@@ -216,7 +217,7 @@ def marginalised(
             mass = np.bincount(place, weight[before] * ratio[before], len(here))
             weight[rows] = (mass / np.bincount(place, minlength=len(here)))[place]
     for t in range(log.horizon - 1, -1, -1):
-        rows, place = steps[t], places[t]
+        rows, place = steps.at(t), places[t]
         count = place.max() + 1
         aim = reward[rows] + keep[rows] * value[log.following[rows]]
         size = np.bincount(place, minlength=count)
@@ -263,7 +264,7 @@ def stationary(log: DecisionLog, cell: Cells, target: Floats, propensity: Floats
     The empirical transitions, weighted by the ratios of the actions' probabilities, make a Markov chain; its stationary shares
     weight the rewards and times. Contributions hold the relative values, so that their spread tells the error.
     """
-    n, count = len(log), cell.count
+    n, count = len(log), cell.number
     size = np.bincount(cell.of, minlength=count)
     if propensity is None:
         ratio = empirical_ratio(log, cell.of, count, target)

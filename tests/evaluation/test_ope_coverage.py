@@ -9,7 +9,13 @@ from pointsman.evaluation.ope.intervals import Contributions, Terms, interval
 from pointsman.scripts.offline_coverage import CASES, case, study
 
 OVERLAP = {"one step, near", "one step, far", "one step, rare rewards", "one step, rare clicks", "horizon 5, near"}
-OVERLAP |= {"horizon 5, a tenth", "horizon 5, early ends", "horizon 20, near", "horizon 20, a tenth", "horizon 20, normal rewards"}
+OVERLAP |= {
+    "horizon 5, a tenth",
+    "horizon 5, early ends",
+    "horizon 20, near",
+    "horizon 20, a tenth",
+    "horizon 20, normal rewards",
+}
 """Cases whose effective sample size is at least a tenth of the episodes, in the long run."""
 
 
