@@ -158,7 +158,7 @@ class DecisionLog:
         """Factor of every decision's reward [N]: discount to the power of the steps, or of the time, before it."""
         if discount == 1.0:
             return np.ones(len(self))
-        return discount ** (self.step if per == "step" else self.clock)
+        return np.power(discount, self.step.astype(np.float64) if per == "step" else self.clock)
 
     @cached_property
     def clock(self) -> Floats:

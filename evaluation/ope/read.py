@@ -67,6 +67,8 @@ def read(path: str | Path, sidecar: Sidecar | None = None) -> DecisionLog:
 def check(path: str | Path, sidecar: Sidecar | None = None) -> Checked:
     """Read a log and list every violation."""
     path = Path(path)
+    if not path.is_file():
+        raise PointsmanError(f"log: no file at {path}")
     side = sidecar or Sidecar.read(path)
     frame, found = load(path)
     expected = side.hashes.get(path.name)
