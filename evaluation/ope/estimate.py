@@ -22,7 +22,7 @@ class Limits(NamedTuple):
 
     units: int = 30  # independent episodes, decisions or blocks
     ess: float = 60.0  # effective ones, unless they are half of all: then as many as `units`
-    ess_whole: float = 100.0  # for an interval of IS and WIS, which weight whole episodes: theirs are too short below that
+    ess_whole: float = 120.0  # for an interval of IS and WIS, which weight whole episodes: theirs are too short below that
     ess_share: float = 0.01  # of all
     top_share: float = 0.5  # of all weight, on 1 % of the units
     mean_weight_z: float = 4.0
