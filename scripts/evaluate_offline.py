@@ -22,8 +22,8 @@ def evaluate_offline(config: Any) -> None:
     from pointsman.errors import PointsmanError
     from pointsman.evaluation.ope import deterministic, report
     from pointsman.evaluation.ope.collect import without_warmup
-    from pointsman.evaluation.ope.estimate import estimate
     from pointsman.evaluation.ope.read import read
+    from pointsman.evaluation.ope.verdict import estimate
     from pointsman.evaluation.provenance import provenance
     from pointsman.scripts.policies import numbers, open_policy
     from pointsman.shipped import load_yaml

@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pointsman.envs.problem import Layout
-from pointsman.evaluation.ope.estimate import REFUSED, estimate
 from pointsman.evaluation.ope.log import DecisionLog
 from pointsman.evaluation.ope.schema import Sidecar
+from pointsman.evaluation.ope.verdict import REFUSED, estimate
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.ope.estimate import estimate
 from pointsman.evaluation.ope.log import DecisionLog
+from pointsman.evaluation.ope.verdict import estimate
 from pointsman.evaluation.statistics import Interval
 
 

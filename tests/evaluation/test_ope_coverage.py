@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pointsman.evaluation.ope.estimate import REFUSED, estimate
 from pointsman.evaluation.ope.estimators import contributions, question
 from pointsman.evaluation.ope.intervals import Contributions, Terms, interval
+from pointsman.evaluation.ope.verdict import REFUSED, estimate
 from pointsman.scripts.offline_coverage import CASES, case, study
 
 OVERLAP = {"one step, near", "one step, far", "one step, rare rewards", "one step, rare clicks", "horizon 5, near"}

@@ -11,12 +11,12 @@ from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.ope.collect import collect, without_warmup, write
 from pointsman.evaluation.ope.deterministic import logging_plan, one_step_bounds, replay, truth
-from pointsman.evaluation.ope.estimate import REFUSED, estimate
 from pointsman.evaluation.ope.open_bandit import at_positions, frozen, read_open_bandit, uniform
 from pointsman.evaluation.ope.read import check, read
 from pointsman.evaluation.ope.report import estimates_table, words
 from pointsman.evaluation.ope.report import write as write_report
 from pointsman.evaluation.ope.select import choose, split
+from pointsman.evaluation.ope.verdict import REFUSED, estimate
 
 CONFIG = envs.configure("dispatch/mini", horizon_minutes=60.0, warmup_minutes=10.0)
 PROBLEM = without_warmup(CONFIG)

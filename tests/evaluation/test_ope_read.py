@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.ope.estimate import estimate
 from pointsman.evaluation.ope.read import EPISODE_OUT, NO_WEIGHTS, PENDING, REPAIRED, check, check_frame, read
 from pointsman.evaluation.ope.schema import Sidecar
+from pointsman.evaluation.ope.verdict import estimate
 
 SIDE = Sidecar(("wait", "go"), context=("queue",))
 
