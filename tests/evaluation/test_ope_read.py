@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.ope.read import EPISODE_OUT, NO_WEIGHTS, PENDING, REPAIRED, check, check_frame, read
@@ -270,3 +272,36 @@ def test_bad_sidecars(tmp_path, facts, names):
 def test_missing_columns_are_errors(column):
     with pytest.raises(PointsmanError, match=column):
         check_frame(table().drop(columns=column), SIDE)
+
+
+BAD = {
+    "step": [7, -1, 0], "action": [9, "stop", 1], "propensity": [0.0, None, 0.25], "reward": [None, "x", np.inf],
+    "mask": [[0, 0], [1], [1, 1]], "terminated": [True, False, "perhaps"], "episode_id": ["e0", None],
+    "decision_id": ["d0", None], "obs.queue": [np.nan, 1.0], "ts": ["never"],
+}  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.sampled_from(sorted(BAD)), st.integers(0, 2)), max_size=6),
+    st.lists(st.integers(0, 39), max_size=3),
+    st.booleans(),
+)
+def test_whatever_is_missing_was_listed(changes, repeated, shuffled):
+    """Any mixture of damages: a row that is not in the log is in an episode of which a row was named, or was named itself."""
+    frame = table(20)
+    for row, column, which in changes:
+        frame = changed(frame, row, **{column: BAD[column][which % len(BAD[column])]})
+    frame = pd.concat([frame, frame.iloc[repeated]], ignore_index=True)
+    if shuffled:
+        frame = frame.sample(frac=1.0, random_state=1).reset_index(drop=True)
+    checked = check_frame(frame, SIDE)
+    named = set(checked.violations["row"])
+    kept = set() if checked.log is None else set(checked.log.row)
+    missing = set(range(1, len(frame) + 1)) - kept
+    episode = frame["episode_id"].astype(str)
+    touched = {episode[row - 1] for row in named if row}
+    assert all(row in named or episode[row - 1] in touched for row in missing)
+    if checked.log is not None:
+        assert (np.diff(checked.log.step)[np.diff(checked.log.episode) == 0] == 1).all()
+        assert len(set(checked.log.row)) == len(checked.log)
