@@ -22,7 +22,7 @@ class Limits(NamedTuple):
 
     units: int = 30  # independent episodes, decisions or blocks
     ess: float = 60.0  # effective ones, unless they are half of all: then as many as `units`
-    ess_whole: float = 120.0  # for an interval of IS and WIS, which weight whole episodes: theirs are too short below that
+    whole_share: float = 0.35  # for intervals of IS and WIS, which weight whole episodes: below it they are too short
     ess_share: float = 0.01  # of all
     top_share: float = 0.5  # of all weight, on 1 % of the units
     mean_weight_z: float = 4.0
@@ -98,8 +98,8 @@ def estimate(
     base = logged(q).by(q.log.units)
     settings = {"method": method, "level": level, "seed": q.seed}
     estimates = {name: _one(name, q, base, known, settings) for name in names if known or ESTIMATORS[name].family == "model"}
-    if found.ess < bounds.ess_whole:
-        why = f"{found.ess:.0f} effective {_units(q)} are too few to weight whole episodes"
+    if found.ess_share < bounds.whole_share:
+        why = f"an effective share of {100 * found.ess_share:.2g} % is too small to weight whole episodes"
         estimates |= {
             n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items() if n in ("is", "wis")
         }
