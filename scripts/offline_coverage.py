@@ -190,7 +190,8 @@ def speed(episodes: int = 50_000) -> None:
         log = read(path)
     print(f"read {len(log):,} decisions: {time.process_time() - begun:.1f} s of the processor")
     target = given.target[log.observation[:, 0].astype(int)]
-    for options in ({}, {"method": "bootstrap"}, {"objective": "decision"}, {"objective": "rate"}):
+    forms: list[dict[str, Any]] = [{}, {"method": "bootstrap"}, {"objective": "decision"}, {"objective": "rate"}]
+    for options in forms:
         once = time.process_time()
         found = estimate(log, target, **options)
         print(f"{options or 'episodes'}: {', '.join(found.estimates)}: {time.process_time() - once:.1f} s")

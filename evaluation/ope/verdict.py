@@ -23,6 +23,7 @@ class Limits(NamedTuple):
     units: int = 30  # independent episodes, decisions or blocks
     ess: float = 60.0  # effective ones, unless they are half of all: then as many as `units`
     whole_share: float = 0.35  # for intervals of IS and WIS, which weight whole episodes: below it they are too short
+    whole_ess: float = 1000.0  # unless so many are effective
     ess_share: float = 0.01  # of all
     top_share: float = 0.5  # of all weight, on 1 % of the units
     mean_weight_z: float = 4.0
@@ -98,7 +99,7 @@ def estimate(
     base = logged(q).by(q.log.units)
     settings = {"method": method, "level": level, "seed": q.seed}
     estimates = {name: _one(name, q, base, known, settings) for name in names if known or ESTIMATORS[name].family == "model"}
-    if found.ess_share < bounds.whole_share:
+    if found.ess_share < bounds.whole_share and found.ess < bounds.whole_ess:
         why = f"an effective share of {100 * found.ess_share:.2g} % is too small to weight whole episodes"
         estimates |= {
             n: one._replace(interval=None, difference=None, why=why) for n, one in estimates.items() if n in ("is", "wis")
