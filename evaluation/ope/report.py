@@ -186,8 +186,9 @@ def _weights(found: Evaluation) -> Figure:
         right.set_xlabel("step")
         right.set_ylabel("effective share of the episodes")
     else:
-        right.hist(np.log10(np.maximum(q.full_ratio, 1e-6)), bins=60, color=plots.LEARNED)
-        right.set_xlabel("weight of a decision, power of ten")
+        some = q.full_ratio > 0
+        right.hist(np.log10(q.full_ratio[some]), bins=60, color=plots.LEARNED)
+        right.set_xlabel(f"weight of a decision, power of ten; {100 * (~some).mean():.3g} % weigh nothing")
         right.set_ylabel("decisions")
     for axes in (left, right):
         _tidy(axes, "y")

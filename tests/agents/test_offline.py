@@ -13,6 +13,7 @@ from pointsman.evaluation.ope.collect import collect
 from pointsman.evaluation.ope.log import Transitions
 from pointsman.evaluation.ope.read import check_frame
 from pointsman.evaluation.ope.schema import Sidecar
+from pointsman.evaluation.ope.verdict import estimate
 from pointsman.scripts.offline_coverage import case
 
 
@@ -126,7 +127,13 @@ def test_fitted_q_evaluation_agrees_with_the_exact_value():
     model = FittedQEvaluation(steps=500, minibatch=256, learning_rate=3e-3, hidden=(32,))
     q = model(log, target, log.reward, np.ones(len(log)))
     value = (q * target).sum(1)[log.start[:-1]].mean()
-    assert value == pytest.approx(given.world.value(given.target), rel=0.1)
+    truth = given.world.value(given.target)
+    assert value == pytest.approx(truth, rel=0.1)
+    model.steps = 100
+    found = estimate(log, target, ["dm", "dr", "wdr"], model=model).estimates
+    assert found["dm"].interval is None
+    assert "own error" in found["dm"].why
+    assert found["wdr"].interval.low <= truth <= found["wdr"].interval.high
 
 
 @pytest.mark.parametrize(
