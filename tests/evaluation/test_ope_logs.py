@@ -1,10 +1,10 @@
 """Logs from the simulator and from the Open Bandit Dataset; what a log without exploration still tells."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
 
 from pointsman import envs
 from pointsman.agents.policy import probabilities
@@ -18,6 +18,7 @@ from pointsman.evaluation.ope.report import write as write_report
 from pointsman.evaluation.ope.select import choose, split
 from pointsman.evaluation.ope.verdict import REFUSED, estimate
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
 CONFIG = envs.configure("dispatch/mini", horizon_minutes=60.0, warmup_minutes=10.0)
 PROBLEM = without_warmup(CONFIG)
 RULES = envs.rules(PROBLEM)
