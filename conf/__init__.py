@@ -86,6 +86,55 @@ class GateConfig:
     plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
+@dataclass
+class CollectConfig:
+    """pointsman-collect."""
+
+    env: Any = MISSING
+    policy: str = MISSING  # the name of a rule, a run folder, or the folder of a policy
+    parameters: Any = None  # of a rule, as {threshold: 0.5}
+    epsilon: float = 0.1  # probability of taking any legal action alike; 0: a log that no weighting can use
+    decisions: int = 100_000  # at least so many, in whole episodes
+    seed: int = 0
+    output: str = "logs/decisions.parquet"  # or .csv; its sidecar is written beside it
+
+
+@dataclass
+class EvaluateOfflineConfig:
+    """pointsman-evaluate-offline."""
+
+    log: str = MISSING  # .parquet, .csv or .csv.gz with its sidecar
+    policy: str = MISSING  # a run folder, the folder of a policy, or the name of a rule of the simulator
+    parameters: Any = None  # of a rule, as {threshold: 0.5}
+    objective: str | None = None  # decision, episode or rate; null: decision where every episode has one, else episode
+    estimators: list[str] | None = None  # null: all that fit
+    interval: str = "t"  # or bootstrap, bernstein, hoeffding
+    block_days: int | None = None  # days that make one unit; null: every episode is one
+    truncate: float | None = None  # the largest weight of a decision
+    markov: bool | None = None  # does the observation tell all that the future depends on? null: as the sidecar says
+    network: bool = False  # fitted Q evaluation by a network instead of tables
+    simulator: str | None = None  # calibrated env config (yaml) in which a log without exploration is replayed
+    logging: str | None = None  # the logging policy, for the replay: as `policy`
+    logging_parameters: Any = None
+    half_width: float | None = None  # for the logging plan; null: a tenth of the reward's spread
+    truth: bool = True  # simulate the policy where the log came from a simulator
+    truth_episodes: int = 200
+    seed: int = 0
+    output: str | None = None  # folder of report.html and figures; null: logs/offline/<name of the log>
+
+
+@dataclass
+class LearnOfflineConfig:
+    """pointsman-learn-offline."""
+
+    log: str = MISSING
+    learner: Any = MISSING
+    conservatism: list[float] | None = None  # of CQL: several are tried, and held-out episodes choose
+    held_out: float = 0.3  # share of the episodes that choose, where there is a choice
+    seed: int = 0
+    output: str = "logs/offline/policy"  # folder of the policy
+
+
 def _sweep_folder(given: str | None) -> str:
     return given or f"logs/sweeps/{datetime.now():%Y%m%d-%H%M%S}"
 
@@ -120,3 +169,10 @@ def store_plugins() -> None:
                 reason = str(error).splitlines()[0]
                 raise PointsmanError(f"preset {family}/{name}: {error.full_key or 'keys'}: {reason}") from None
             _store.store(name, node, group=f"env/{family}")
+
+
+_store.store("collect_schema", CollectConfig)
+_store.store("evaluate_offline_schema", EvaluateOfflineConfig)
+_store.store("learn_offline_schema", LearnOfflineConfig)
+_store.store("schema", DispatchConfig, group="env/dispatch")
+_store.store("schema", QueueingConfig, group="env/queueing")

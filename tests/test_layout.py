@@ -117,6 +117,17 @@ def test_every_agent_composes_and_builds(name):
     build_learner(OmegaConf.to_container(config.agent, resolve=True))
 
 
+@pytest.mark.parametrize("name", options("learner"))
+def test_every_learner_from_logs_composes_and_builds(name):
+    with initialize_config_module("pointsman.conf", version_base="1.3"):
+        config = compose("learn_offline", [f"learner={name}"])
+    assert config.learner.name == name
+    learner = build_learner(OmegaConf.to_container(config.learner, resolve=True))
+    for key, value in config.learner.items():
+        if key not in ("_target_", "name"):
+            assert getattr(learner, key) == value
+
+
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_composes_and_builds(name):
     with initialize_config_module("pointsman.conf", version_base="1.3"):

@@ -9,10 +9,10 @@ from typing import Any
 from pointsman.errors import PointsmanError
 
 
-def launch(task: Callable[[Any], None], config: str) -> None:
+def launch(task: Callable[[Any], None], config: str, bad: int = 2) -> None:
     """Compose conf/<config>.yaml with the command line and run `task` on it.
 
-    Bad input ends with one line on stderr and status 2, an interrupt with status 130.
+    Bad input ends with one line on stderr and status `bad`, an interrupt with status 130.
     """
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -36,7 +36,7 @@ def launch(task: Callable[[Any], None], config: str) -> None:
         try:
             task(composed)
         except bad_input as error:
-            sys.exit(_complain(_reason(error)))
+            sys.exit(_complain(_reason(error), bad))
 
     # Hydra then hands errors of composition on instead of printing them over several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -46,11 +46,11 @@ def launch(task: Callable[[Any], None], config: str) -> None:
         pointsman.conf.store_plugins()
         hydra.main(version_base="1.3", config_path="pkg://pointsman.conf", config_name=config)(guarded)()
     except bad_input as error:
-        sys.exit(_complain(_reason(error)))
+        sys.exit(_complain(_reason(error), bad))
     except ValueError as error:
         if begun:
             raise
-        sys.exit(_complain(_reason(error)))  # Hydra's own, of overrides such as stress=true
+        sys.exit(_complain(_reason(error), bad))  # Hydra's own, of overrides such as stress=true
     except KeyboardInterrupt:
         sys.exit(_complain("interrupted", status=130))
 

@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 import torch.utils.tensorboard, hydra.core.plugins
 import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.scripts.baselines
 hydra.core.plugins.Plugins.instance()
-from pointsman.scripts import compare, evaluate, gate, train
+from pointsman.scripts import collect, compare, evaluate, evaluate_offline, gate, learn_offline, train
 answers = {}
 for name, (script, *arguments) in json.load(sys.stdin).items():
     if (child := os.fork()) == 0:
@@ -25,7 +25,8 @@ for name, (script, *arguments) in json.load(sys.stdin).items():
         sys.argv = [script, *arguments]
         status = 0
         try:
-            {"compare": compare, "evaluate": evaluate, "gate": gate, "train": train}[script].main()
+            {"compare": compare, "evaluate": evaluate, "gate": gate, "train": train, "collect": collect,
+             "evaluate_offline": evaluate_offline, "learn_offline": learn_offline}[script].main()
         except SystemExit as leaving:
             status = leaving.code or 0
         except BaseException:
@@ -79,6 +80,14 @@ CASES = {
     "compare_nothing": ("compare", ["run=[]"], r"run=\[\] names no run"),
     "compare_nowhere": ("compare", ["run=[whole,nowhere]"], "run=nowhere: no such folder"),
     "compare_twice": ("compare", ["run=[whole,rule]"], "rule: there are two runs of ppo on dispatch/mini with seed 4"),
+    "collect_epsilon": ("collect", ["policy=threshold", "epsilon=2"], "epsilon .*2"),
+    "collect_policy": ("collect", ["policy=treshold"], "treshold'; did you mean threshold"),
+    "collect_parameter": ("collect", ["policy=threshold", "parameters={treshold: 1}"], "treshold'; did you mean threshold"),
+    "collect_parameters": ("collect", ["policy=threshold", "parameters=half"], "parameters must be numbers by name.*half"),
+    "collect_output": ("collect", ["policy=threshold", "output=log.txt"], "output=log.txt must end in"),
+    "offline_log": ("evaluate_offline", ["log=nowhere.csv", "policy=whole"], "log: no file at nowhere.csv"),
+    "offline_sidecar": ("evaluate_offline", ["log=key/config.yaml", "policy=whole"], "config.yaml.json: no such sidecar"),
+    "learner_log": ("learn_offline", ["log=nowhere.parquet"], "log: no file at nowhere.parquet"),
     "compare_pattern": ("compare", ["run=nothing*"], r"run=nothing\*: no finished run matches"),
 }
 
