@@ -145,6 +145,9 @@ _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)
 _store.store("gate_schema", GateConfig)
+_store.store("collect_schema", CollectConfig)
+_store.store("evaluate_offline_schema", EvaluateOfflineConfig)
+_store.store("learn_offline_schema", LearnOfflineConfig)
 for _family, _schema in {
     "autoscaling": AutoscalingConfig,
     "cluster": ClusterConfig,
@@ -169,10 +172,3 @@ def store_plugins() -> None:
                 reason = str(error).splitlines()[0]
                 raise PointsmanError(f"preset {family}/{name}: {error.full_key or 'keys'}: {reason}") from None
             _store.store(name, node, group=f"env/{family}")
-
-
-_store.store("collect_schema", CollectConfig)
-_store.store("evaluate_offline_schema", EvaluateOfflineConfig)
-_store.store("learn_offline_schema", LearnOfflineConfig)
-_store.store("schema", DispatchConfig, group="env/dispatch")
-_store.store("schema", QueueingConfig, group="env/queueing")

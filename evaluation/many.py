@@ -78,7 +78,7 @@ def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, 
     rules, policies = group.first.rules(), group.first.policies(next(iter(group.runs)))
     for name in group.runs:
         policies.pop(name, None)
-        policies |= {f"{name}#{k}": run.policies(name)[name] for k, run in enumerate(group.runs[name])}
+        policies |= {f"{name}#{k}": run.learned() for k, run in enumerate(group.runs[name])}
     task = progress.add_task(group.problem.id, total=1.0, note="")
     rollouts = run_all(group.problem, policies, episodes, seed, lambda share: progress.update(task, completed=share))
     exact = exact_costs(group.problem, policies, note=lambda text: progress.update(task, note=text))
@@ -95,7 +95,7 @@ def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, 
 def in_depth(group: Group, found: Comparison, pack: str | None, episodes: int, seed: int, progress: Any) -> dict[str, Any]:
     """What the report shows of one policy: stress and understanding of the first run of the learner that `found` is about."""
     policies = group.first.rules() | group.first.policies(found.learned)
-    policies[found.learned] = group.runs[found.learned][0].policies(found.learned)[found.learned]
+    policies[found.learned] = group.runs[found.learned][0].learned()
     chosen = stresses(group.problem, load_pack(pack)) if pack else []
     under = under_all(chosen, policies, found.learned, found.rules, episodes, seed, progress) if chosen else {}
     known = understand(found, policies, seed)

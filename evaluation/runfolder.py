@@ -93,9 +93,13 @@ class RunFolder:
             raise PointsmanError(f"{self.path / 'rules'} holds no tuned rules: train with baselines=true to compare with them")
         return {file.parent.name: policy.load(file.parent) for file in files}
 
+    def learned(self) -> Any:
+        """The policy that was learned."""
+        return policy.load(self.path / "policy")
+
     def policies(self, learned: str) -> dict[str, Any]:
         """All that the run has to compare: tuned rules, the learned policy under its name, and the optimum if known."""
-        found = self.rules() | {learned: policy.load(self.path / "policy")}
+        found = self.rules() | {learned: self.learned()}
         return found | ({"optimum": policy.load(self.path / "optimum")} if (self.path / "optimum").is_dir() else {})
 
     def frozen(self, problem: envs.Problem) -> dict[str, Any]:
