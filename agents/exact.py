@@ -127,7 +127,7 @@ def _plain(pairs: iteration.Pairs, tolerance: float, look: int = 100) -> tuple[F
     ahead = np.empty_like(value)
     for sweep in range(100 * look):
         low, high = iteration.relax(pairs, value, ahead)
-        if high - low <= tolerance * max(abs(low), abs(high)):
+        if high - low <= 0.01 * tolerance * max(abs(low), abs(high)):  # sweeps are cheap, and the middle is not the optimum
             return value, low, high
         if sweep % look == look - 1:
             if high - low > before / 2:

@@ -1,5 +1,6 @@
 """What every rule-based policy shares: named parameters with a search space, and vectorised decisions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -66,7 +67,8 @@ class Rule:
         """Actions int64[N] (or [N, K], where a decision has K parts); candidates may come flat, as chains have them."""
         flat = self._layout.flat(observation)
         self._layout.check(flat)
-        return self.decide(self._layout.shaped(flat), mask)
+        shaped = observation if isinstance(observation, Mapping) else self._layout.shaped(flat)  # which may show more candidates
+        return self.decide(shaped, mask)
 
     def decide(self, observation: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Actions for finite observations: what makes one rule differ from another."""

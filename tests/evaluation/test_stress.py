@@ -62,12 +62,9 @@ def test_mistakes_in_changes_are_named(change, named):
 @pytest.mark.parametrize("preset", marked(envs.presets()))
 def test_shipped_packs_fit_every_problem(preset):
     """Each stress that applies runs under a rule; the pack changes the world without changing what policies see."""
-    short = {"horizon_minutes": 30.0, "warmup_minutes": 0.0}
-    if preset.startswith("queueing"):
-        short = {"horizon_time": 20.0, "warmup_time": 0.0}
-    if preset.startswith("portfolio"):
-        short = {"horizon_weeks": 5}
-    problem = envs.build(envs.configure(preset, **short))
+    short = {"horizon_minutes": 30.0, "horizon_time": 20.0, "horizon_weeks": 5, "warmup_minutes": 0.0, "warmup_time": 0.0}
+    config = envs.configure(preset)
+    problem = envs.build(envs.complete(config, {key: value for key, value in short.items() if key in config}))
     name, rule = next(iter(envs.rules(problem).items()))
     found = stresses(problem, load_pack(preset.split("/")[0]))
     assert len(found) >= 6
