@@ -2,10 +2,20 @@
 
 import shutil
 
+import pytest
 from data import DATA
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    """Keeps the script tests of a file in one process, as what they share is long to set up, and leaves out what cannot run."""
+    for item in items:
+        if item.path.parent.name == "scripts":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    deselect_absent(config, items)
+
+
+def deselect_absent(config, items):
     """Tests marked `data` or `browser` are reported as deselected where ../shared/data or chromium is absent."""
     missing = {mark for mark, there in {"data": DATA.is_dir(), "browser": shutil.which("chromium")}.items() if not there}
     absent = [item for item in items if any(item.get_closest_marker(mark) for mark in missing)]

@@ -1,8 +1,10 @@
 """A finished small run, which the tests of the scripts share: starting a script costs seconds."""
 
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -44,6 +46,9 @@ def begin():
 
     def popen(folder, script, *arguments):
         kept = {"cwd": folder, "env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command(script, *arguments), **kept)
+        # A test run in the background ignores SIGINT, and so would its children.
+        return subprocess.Popen(
+            command(script, *arguments), **kept, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        )
 
     return popen
