@@ -2,6 +2,7 @@
 
 import io
 import logging
+import socket
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +30,7 @@ class Cluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray, self.slots = ray, slots or 1_000_000
+        require_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -67,6 +69,16 @@ class Cluster:
     def close(self, kill: bool = False) -> None:
         """Leave the cluster; tasks under way are cancelled."""
         self._ray.shutdown()
+
+
+def require_reachable(address: str | None) -> None:
+    """An error if nobody listens at host:port, where Ray itself would try for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise PointsmanError(f"hydra.launcher.address={address}: no Ray cluster answers there ({error})") from None
 
 
 class Board:

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.many import labels
 from pointsman.scripts.sweep import study as search
+from pointsman.scripts.sweep.cluster import require_reachable
 from pointsman.scripts.sweep.job import Job, finished, name_of
 from pointsman.scripts.sweep.loop import require_success, run_all
 
@@ -218,6 +219,13 @@ def test_forty_trials_with_hyperband(tmp_path, begin, start):
     assert len(ended) == 40
     assert len({trial.user_attrs["folder"] for trial in ended}) == 40
     assert len(found[TrialState.PRUNED]) >= 14
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once():
+    with pytest.raises(PointsmanError, match="hydra.launcher.address=127.0.0.1:1: no Ray cluster answers there"):
+        require_reachable("127.0.0.1:1")
+    require_reachable(None)
+    require_reachable("auto")
 
 
 def ray(*arguments, hide=None, **environment):
