@@ -155,30 +155,34 @@ class FittedQEvaluation(_Learner):
         scale = float(reward.std()) or 1.0
         fold = log.units[log.episode] % self.folds
         for k in range(self.folds):
-            network = self._network(data, self.seed)
-            slow = _copy(network)
-            x, _, part = _inputs(network, data)
-            aim_reward, aim_keep = (torch.from_numpy(np.asarray(v, np.float32)) for v in (reward / scale, keep))
-            following = torch.from_numpy(data.following)
-            probability = torch.from_numpy(target.astype(np.float32))
-            used = torch.from_numpy(np.flatnonzero(fold != k))
-
-            def loss(draw: Tensor, step: int) -> Tensor:
-                rows = used[draw]  # noqa: B023
-                if step % self.refresh == 0:
-                    slow.load_state_dict(network.state_dict())  # noqa: B023
-                ahead = following[rows].clamp(min=0)  # noqa: B023
-                with torch.no_grad():
-                    value = (_joint_q(slow, slow.actor(x[ahead])) * probability[ahead]).sum(1)  # noqa: B023
-                    aim = aim_reward[rows] + aim_keep[rows] * torch.where(following[rows] >= 0, value, 0.0)  # noqa: B023
-                return 0.5 * (_q(network, network.actor(x[rows]), part[rows]) - aim).square().mean()  # noqa: B023
-
-            self._descend(network, len(used), self.seed, loss, lambda share: None)
-            mine = np.flatnonzero(fold == k)
+            network = self._fitted(data, np.flatnonzero(fold != k), target, reward / scale, keep)
+            x, mine = _inputs(network, data)[0], np.flatnonzero(fold == k)
             with torch.no_grad():
                 for rows in np.array_split(mine, max(1, len(mine) // 50_000)):
                     found[rows] = scale * _joint_q(network, network.actor(x[torch.from_numpy(rows)])).numpy()
         return found
+
+    def _fitted(self, data: Any, rows: NDArray[np.int64], target: Any, reward: Any, keep: Any) -> ActorCritic:
+        """The network fitted to these rows alone."""
+        network = self._network(data, self.seed)
+        slow = _copy(network)
+        x, _, part = _inputs(network, data)
+        aim_reward, aim_keep = (torch.from_numpy(np.asarray(v, np.float32)) for v in (reward, keep))
+        following, used = torch.from_numpy(data.following), torch.from_numpy(rows)
+        probability = torch.from_numpy(target.astype(np.float32))
+
+        def loss(draw: Tensor, step: int) -> Tensor:
+            rows = used[draw]
+            if step % self.refresh == 0:
+                slow.load_state_dict(network.state_dict())
+            ahead = following[rows].clamp(min=0)
+            with torch.no_grad():
+                value = (_joint_q(slow, slow.actor(x[ahead])) * probability[ahead]).sum(1)
+                aim = aim_reward[rows] + aim_keep[rows] * torch.where(following[rows] >= 0, value, 0.0)
+            return 0.5 * (_q(network, network.actor(x[rows]), part[rows]) - aim).square().mean()
+
+        self._descend(network, len(used), self.seed, loss, lambda share: None)
+        return network
 
 
 def _inputs(network: ActorCritic, data: Any) -> tuple[Tensor, Tensor, Tensor]:

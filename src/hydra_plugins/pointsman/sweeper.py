@@ -14,7 +14,7 @@ class OptunaConf:
 
     _target_: str = "hydra_plugins.pointsman.sweeper.OptunaSweeper"
     trials: int = 40  # finished or pruned, of all processes that share the study
-    study: str | None = None  # its name; null: that of the problem
+    study: str | None = None  # its name in a storage that holds several; null: study
     storage: str | None = None  # a journal file, or a database's URL; null: journal.log in the sweep's folder
     sampler: str = "tpe"  # or random
     seed: int = 0  # of the sampler
