@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Finish(NamedTuple):
     best: float  # the least gap on the way
 
 
-class Arrived(Exception):
+class RaceOver(Exception):  # noqa: N818 - not an error
     """The target is reached, or the time is up."""
 
 
@@ -57,7 +58,7 @@ class Watch:
         self.finish = Finish(0.0, 0.0, 0, float("inf"), float("inf"))
 
     def look(self, steps: int, policy: Callable[[], Any], last: bool = False) -> None:
-        """Raise Arrived if the policy is good enough or the time is up."""
+        """Raise RaceOver if the policy is good enough or the time is up."""
         wall, processor = time.time(), time.process_time()
         spent = processor - self._looked_processor
         if spent < self._next and spent < self._limit and not last:
@@ -68,7 +69,7 @@ class Watch:
         self._looked_processor += time.process_time() - processor
         self._next = 1.05 * spent + 0.05
         if gap <= TARGET or spent >= self._limit:
-            raise Arrived
+            raise RaceOver
 
 
 def pointsman_run(env: Any, settings: dict[str, Any], seed: int, watch: Watch) -> None:
@@ -91,8 +92,9 @@ def pointsman_run(env: Any, settings: dict[str, Any], seed: int, watch: Watch) -
 
 
 def sb3_run(env: Any, settings: dict[str, Any], seed: int, watch: Watch) -> None:
-    """Train stable-baselines3's PPO, with its own normalisation and a falling learning rate where the settings say so."""
+    """Train stable-baselines3's PPO, with its normalisation, sb3-contrib's masks and a falling rate where settings say so."""
     import torch
+    from sb3_contrib import MaskablePPO
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.vec_env import VecNormalize
@@ -105,7 +107,7 @@ def sb3_run(env: Any, settings: dict[str, Any], seed: int, watch: Watch) -> None
     if normal:
         wrapped = VecNormalize(wrapped, gamma=settings["gamma"])
     rate = settings["learning_rate"]
-    model = PPO(
+    model: Any = (MaskablePPO if settings["masks"] else PPO)(
         "MlpPolicy", wrapped, seed=seed, device="cpu", policy_kwargs={"net_arch": [64, 64], "activation_fn": torch.nn.Tanh},
         n_steps=settings["rollout_steps"], batch_size=settings["minibatch"], n_epochs=settings["epochs"],
         learning_rate=(lambda left: rate * (0.1 + 0.9 * left)) if settings["decay"] else rate,
@@ -115,7 +117,8 @@ def sb3_run(env: Any, settings: dict[str, Any], seed: int, watch: Watch) -> None
     class Greedy:
         def act(self, observation: Any, mask: Any, u: Any) -> Any:
             seen = wrapped.normalize_obs(observation) if normal else observation
-            return model.predict(seen, deterministic=True)[0]
+            masks = {"action_masks": mask} if settings["masks"] else {}
+            return model.predict(seen, deterministic=True, **masks)[0]
 
     class Looks(BaseCallback):
         def _on_rollout_start(self) -> None:
@@ -160,10 +163,8 @@ def one(side: str, name: str, settings: dict[str, Any], seed: int, optimum: floa
         return lazily[0](policy)
 
     watch = Watch(gap, begun, limit)
-    try:
+    with suppress(RaceOver):
         (pointsman_run if side == SIDES[0] else sb3_run)(env, settings, seed, watch)
-    except Arrived:
-        pass
     return watch.finish
 
 

@@ -1,7 +1,7 @@
 """The search that chose the settings of both sides of the race: 30 trials of Optuna's sampler each, in the same space.
 
-A trial counts the processor time until the target on one seed; it is given up at one and a half times the best so far. The three best
-run on two more seeds, and the best mean of all three is taken. Trials are appended to trials.csv, one line each.
+A trial counts the processor time until the target on one seed; it is given up at one and a half times the best so far. The
+three best run on two more seeds, and the best mean of all three is taken. Trials are appended to trials.csv, one line each.
 """
 
 import argparse
@@ -23,13 +23,13 @@ START: dict[str, dict[str, Any]] = {
     },
     "stable-baselines3": {
         "num_envs": 64, "rollout_steps": 128, "epochs": 4, "minibatch": 1024, "learning_rate": 5e-4, "gae_lambda": 0.9,
-        "entropy": 0.0, "total_steps": 500_000, "gamma": 0.99, "normalise": False, "decay": False,
+        "entropy": 0.0, "total_steps": 500_000, "gamma": 0.99, "normalise": False, "decay": False, "masks": False,
     },
 }  # fmt: skip
 """The first trial of each side: near the shipped configuration."""
 
 
-def propose(trial: Any, side: str, events: bool) -> dict[str, Any]:
+def propose(trial: Any, side: str, events: bool, masked: bool) -> dict[str, Any]:
     """Settings: those that both sides have, then each side's own switches."""
     common = {
         "num_envs": trial.suggest_categorical("num_envs", [16, 32, 64, 128, 256, 512, 1024]),
@@ -50,6 +50,7 @@ def propose(trial: Any, side: str, events: bool) -> dict[str, Any]:
         "gamma": trial.suggest_categorical("gamma", [0.9, 0.95, 0.98, 0.99, 0.995, 0.999]),
         "normalise": trial.suggest_categorical("normalise", [False, True]),
         "decay": trial.suggest_categorical("decay", [False, True]),
+        "masks": masked and trial.suggest_categorical("masks", [False, True]),
     }
 
 
@@ -60,13 +61,14 @@ def search(name: str, side: str, trials: int, cap: float) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optimum = pointsman.solve(name, **race.SETTINGS[name]).average_cost
     events = pointsman.envs.build(pointsman.envs.configure(name, **race.SETTINGS[name])).events is not None
+    masked = name != "dispatch/mini"  # where nothing is forbidden
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=8))
-    first = START[side]
-    study.enqueue_trial({key: value for key, value in first.items() if key != "lookahead" or events})
+    skipped = {"lookahead": not events, "masks": not masked}
+    study.enqueue_trial({key: value for key, value in START[side].items() if not skipped.get(key)})
     kept: list[tuple[float, dict[str, Any]]] = []
 
     def attempt(trial: Any) -> float:
-        settings = propose(trial, side, events)
+        settings = propose(trial, side, events, masked)
         best = min((seconds for seconds, _ in kept), default=cap)
         limit = min(cap, max(1.5 * best, best + 3.0))
         seconds = _run(name, side, trial.number, settings, 100, optimum, limit)
