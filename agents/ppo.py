@@ -170,6 +170,7 @@ class PPO:
         batch.target.copy_(target)
         kind = WrittenOut if WrittenOut.fits(network) else Autograd
         gradient = kind(network, self.clip, self.value_weight)
+        everything, critic = list(network.parameters()), list(network.critic.parameters())
         sums, rounds = torch.zeros(4, device=advantage.device), 0
         for _ in range(self.epochs):
             for rows in batch.shuffled(shuffle, self.minibatch):
@@ -177,14 +178,14 @@ class PPO:
                 spread = rows.gain.std(correction=min(1, len(rows.gain) - 1))
                 optimiser.zero_grad(set_to_none=True)
                 sums += gradient.loss(rows._replace(gain=(rows.gain - rows.gain.mean()) / (spread + 1e-8)), bonus)
-                torch.nn.utils.clip_grad_norm_(network.parameters(), self.max_gradient)
+                torch.nn.utils.clip_grad_norm_(everything, self.max_gradient)
                 optimiser.step()
                 rounds += 1
         for _ in range(self.value_epochs):
             for rows in batch.shuffled(shuffle, self.value_minibatch):
                 optimiser.zero_grad(set_to_none=True)
                 gradient.value(rows.x, rows.aim)
-                torch.nn.utils.clip_grad_norm_(network.critic.parameters(), self.max_gradient)
+                torch.nn.utils.clip_grad_norm_(critic, self.max_gradient)
                 optimiser.step()
         names = ("surrogate", "value_loss", "entropy", "kl")
         return {f"learner/{name}": float(total) / rounds for name, total in zip(names, sums, strict=True)}

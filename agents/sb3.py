@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from pointsman.agents.log import Log
+from pointsman.agents.ranges import require_device
 from pointsman.envs.core import row_of
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
@@ -93,6 +94,7 @@ class SB3:
         self, algorithm: str, total_steps: int, num_envs: int, arguments: dict[str, Any] | None = None, device: str = "cpu"
     ):
         self.algorithm, self.total_steps, self.num_envs = algorithm, total_steps, num_envs
+        require_device(device)
         self.arguments, self.device = arguments or {}, device
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> "SB3Policy":

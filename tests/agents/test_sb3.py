@@ -99,7 +99,7 @@ def tiny(config, steps=480):
     arguments = config["arguments"]
     small = {"n_steps": 8, "batch_size": 16, "learning_starts": 100, "n_epochs": 2}
     config["arguments"] = arguments | {key: value for key, value in small.items() if key in arguments}
-    return config | {"total_steps": steps, "num_envs": 4}
+    return config | {"total_steps": steps, "num_envs": 4, "device": "cpu"}
 
 
 @pytest.mark.parametrize("file", [file for file in YAMLS if file.stem != "sb3_sac"], ids=lambda file: file.stem)
