@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pointsman.agents.adam import Adam, descend
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.heads import FORBIDDEN
 from pointsman.agents.log import Log
@@ -91,7 +92,7 @@ class DQN:
         torch.manual_seed(seed)
         network, copy = (ActorCritic(env.layout, self.hidden).to(self.device) for _ in range(2))
         copy.load_state_dict(network.state_dict())
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
+        optimiser = Adam(network.parameters())
         memory = Replay(max(self.replay // env.num_envs, self.steps + 1), env.num_envs, env.layout)
         draw = torch.Generator().manual_seed(seed)
         env.reset(seed=seed)
@@ -111,11 +112,10 @@ class DQN:
             state["elapsed"] += step * (float(info["elapsed"].sum()) - state["elapsed"])
             state["rounds"] += 1
             if learning and memory.filled > self.steps:
-                optimiser.param_groups[0]["lr"] = self.learning_rate * (1.0 - 0.9 * done)
+                rate = self.learning_rate * (1.0 - 0.9 * done)
                 for _ in range(self.updates):
-                    scalars = self._improve(
-                        network, copy, optimiser, memory.sample(self.batch, self.steps, draw).to(self.device), state
-                    )
+                    sample = memory.sample(self.batch, self.steps, draw).to(self.device)
+                    scalars = self._improve(network, copy, optimiser, rate, sample, state)
             if state["rounds"] % often == 0 or state["rounds"] == rounds:
                 scalars |= {"learner/reward_rate_estimate": state["reward"] / state["elapsed"], "learner/epsilon": random}
                 log.update(state["rounds"] * env.num_envs, rounds * env.num_envs, ledger, elapsed, scalars)
@@ -150,7 +150,7 @@ class DQN:
         return torch.where(mask, value, FORBIDDEN)
 
     def _improve(
-        self, network: ActorCritic, copy: ActorCritic, optimiser: Any, batch: "Sample", state: dict[str, Any]
+        self, network: ActorCritic, copy: ActorCritic, optimiser: Adam, rate: float, batch: "Sample", state: dict[str, Any]
     ) -> dict[str, float]:
         """One step on the Huber loss of remembered decisions."""
         if state["updates"] == 0:
@@ -169,10 +169,9 @@ class DQN:
         value = self._values(network, batch.seen, batch.mask).gather(1, batch.action[:, None])[:, 0]
         error = target / network.value_scale - value
         loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error))
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), self.max_gradient)
-        optimiser.step()
+        descend([optimiser], rate, self.max_gradient)
         state["updates"] += 1
         return {"learner/loss": float(loss.detach()), "learner/mean_value": float(value.detach().mean() * network.value_scale)}
 

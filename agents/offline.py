@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pointsman.agents.adam import Adam, descend
 from pointsman.agents.heads import FORBIDDEN
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
 from pointsman.errors import PointsmanError
@@ -48,13 +49,11 @@ class _Learner:
     def _descend(self, network: ActorCritic, rows: int, seed: int, loss: Callable[[Tensor, int], Tensor], show: Progress) -> None:
         """Gradient steps on loss(row numbers, step)."""
         draw = torch.Generator().manual_seed(seed)
-        optimiser = torch.optim.Adam(network.actor.parameters(), lr=self.learning_rate)
+        optimiser = Adam(network.actor.parameters(), eps=1e-8)
         for step in range(self.steps):
-            optimiser.param_groups[0]["lr"] = self.learning_rate * (1.0 - 0.9 * step / self.steps)
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.zero()
             loss(torch.randint(rows, (self.minibatch,), generator=draw), step).backward()
-            torch.nn.utils.clip_grad_norm_(network.actor.parameters(), 10.0)
-            optimiser.step()
+            descend([optimiser], self.learning_rate * (1.0 - 0.9 * step / self.steps), 10.0)
             if step % 50 == 0:
                 show(step / self.steps)
 

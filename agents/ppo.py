@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointsman.agents.adam import Adam, descend
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
@@ -101,10 +102,11 @@ class PPO:
             )
         torch.manual_seed(seed)
         network = ActorCritic(env.layout, self.hidden, self.quadratic).to(self.device)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
+        critic = Adam(network.critic.parameters())
+        actor = Adam(part for name, part in network.named_parameters() if not name.startswith("critic."))
         shuffle = torch.Generator().manual_seed(seed)
         env.reset(seed=seed)
-        holders = {"network": network, "optimiser": optimiser, "shuffle": shuffle, "env": env}
+        holders = {"network": network, "actor": actor, "critic": critic, "shuffle": shuffle, "env": env}
         state = read_checkpoint(checkpoint, holders) if checkpoint else None
         state = state or {"batches": 0, "rate": 0.0}
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
@@ -116,8 +118,7 @@ class PPO:
             self._update_rate(state, batch)
             advantage, target = self._advantages(batch, network, state)
             left = 1.0 - state["batches"] / batches
-            optimiser.param_groups[0]["lr"] = self.learning_rate * (0.1 + 0.9 * left)
-            scalars = self._improve(network, optimiser, shuffle, batch, advantage, target, self.entropy * left)
+            scalars = self._improve(network, (actor, critic), shuffle, batch, advantage, target, left)
             state["batches"] += 1
             steps = state["batches"] * self.num_envs * self.rollout_steps
             scalars |= {"learner/reward_rate_estimate": state["rate"], "learner/value_scale": float(network.value_scale)}
@@ -163,30 +164,36 @@ class PPO:
         return advantage, target / network.value_scale
 
     def _improve(
-        self, network: ActorCritic, optimiser: Any, shuffle: Any, batch: "Batch", advantage: Tensor, target: Tensor, bonus: float
+        self,
+        network: ActorCritic,
+        groups: tuple[Adam, Adam],
+        shuffle: Any,
+        batch: "Batch",
+        advantage: Tensor,
+        target: Tensor,
+        left: float,
     ) -> dict[str, float]:
-        """Clipped surrogate, value regression and entropy, which is weighted by `bonus`, over shuffled minibatches."""
+        """Clipped surrogate, value regression and entropy over shuffled minibatches; `left` is the share of training ahead."""
         batch.advantage.copy_(advantage)
         batch.target.copy_(target)
         kind = WrittenOut if WrittenOut.fits(network) else Autograd
         gradient = kind(network, self.clip, self.value_weight)
-        everything, critic = list(network.parameters()), list(network.critic.parameters())
+        (actor, critic), rate = groups, self.learning_rate * (0.1 + 0.9 * left)
         sums, rounds = torch.zeros(4, device=advantage.device), 0
         for _ in range(self.epochs):
             for rows in batch.shuffled(shuffle, self.minibatch):
                 # A rest of one row has no spread of its own.
                 spread = rows.gain.std(correction=min(1, len(rows.gain) - 1))
-                optimiser.zero_grad(set_to_none=True)
-                sums += gradient.loss(rows._replace(gain=(rows.gain - rows.gain.mean()) / (spread + 1e-8)), bonus)
-                torch.nn.utils.clip_grad_norm_(everything, self.max_gradient)
-                optimiser.step()
+                actor.zero()
+                critic.zero()
+                sums += gradient.loss(rows._replace(gain=(rows.gain - rows.gain.mean()) / (spread + 1e-8)), self.entropy * left)
+                descend(groups, rate, self.max_gradient)
                 rounds += 1
         for _ in range(self.value_epochs):
             for rows in batch.shuffled(shuffle, self.value_minibatch):
-                optimiser.zero_grad(set_to_none=True)
+                critic.zero()
                 gradient.value(rows.x, rows.aim)
-                torch.nn.utils.clip_grad_norm_(critic, self.max_gradient)
-                optimiser.step()
+                descend([critic], rate, self.max_gradient)
         names = ("surrogate", "value_loss", "entropy", "kl")
         return {f"learner/{name}": float(total) / rounds for name, total in zip(names, sums, strict=True)}
 

@@ -28,7 +28,7 @@ class Rows(NamedTuple):
 
 
 class Autograd:
-    """The reference, for every network. Gradients add up in the parameters' `grad`."""
+    """The reference, for every network. Gradients are added to the parameters' `grad`, which must be there."""
 
     def __init__(self, network: ActorCritic, clip: float, value_weight: float):
         self.network, self.clip, self.value_weight = network, clip, value_weight
@@ -52,7 +52,7 @@ class Autograd:
 
 
 class WrittenOut:
-    """For networks of plain layers and categorical decisions: fewer operations, in buffers that stay."""
+    """For networks of plain layers and categorical decisions: fewer operations, no graph to keep."""
 
     def __init__(self, network: ActorCritic, clip: float, value_weight: float):
         self.network, self.clip, self.value_weight = network, clip, value_weight
@@ -139,14 +139,15 @@ class Layers:
     def backward(self, x: Tensor, slope: Tensor) -> None:
         """Add the gradients, given that of the outputs [B, O]."""
         if self.form is not None:
-            _add(self.form.weight, slope.T @ self._squares)
+            _gradient(self.form.weight).addmm_(slope.T, self._squares)
         for i in range(len(self.layers) - 1, -1, -1):
             layer, given = self.layers[i], self._activation[i]
-            _add(layer.weight, slope.T @ given)
-            _add(layer.bias, slope.sum(0))
+            _gradient(layer.weight).addmm_(slope.T, given)
+            _gradient(layer.bias).add_(slope.sum(0))
             if i:
                 slope = torch.ops.aten.tanh_backward(slope @ layer.weight, given)
 
 
-def _add(parameter: Tensor, gradient: Tensor) -> None:
-    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad

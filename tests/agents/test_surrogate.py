@@ -1,6 +1,5 @@
 """PPO's loss and gradient: the form written out against autograd's, and autograd's loss against one worked by hand."""
 
-import copy
 import math
 
 import pytest
@@ -22,6 +21,7 @@ def network_of(parts, quadratic=False):
     network = ActorCritic(Layout(("a", "b", "c"), (), 0, parts), [16, 8], quadratic)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
+        parameter.grad = torch.zeros_like(parameter)
     return network
 
 
@@ -39,7 +39,7 @@ def rows_of(network, n):
 
 
 def gradients(network):
-    return {name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None}
+    return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
 
 
 @pytest.mark.parametrize("quadratic", [False, True])
@@ -49,12 +49,12 @@ def test_both_forms_give_the_same_numbers(parts, bonus, quadratic, monkeypatch):
     """300 rows in chunks of 128, so that the last chunk is a rest: means and every gradient to 1e-6 of autograd's."""
     monkeypatch.setattr(surrogate, "CHUNK", 128)
     network = network_of(parts, quadratic)
-    rows, other = rows_of(network, 300), copy.deepcopy(network)
+    rows, other = rows_of(network, 300), network_of(parts, quadratic)
     means = [form.loss(rows, bonus) for form in (Autograd(network, 0.2, 0.5), WrittenOut(other, 0.2, 0.5))]
     torch.testing.assert_close(means[1], means[0], rtol=1e-5, atol=1e-6)
     mine, reference = gradients(other), gradients(network)
-    assert mine.keys() == reference.keys() == dict(network.named_parameters()).keys()
     for name in reference:
+        assert float(reference[name].abs().max()) > 0
         torch.testing.assert_close(mine[name], reference[name], rtol=1e-4, atol=1e-6)
     assert WrittenOut.fits(network)
 
@@ -62,13 +62,12 @@ def test_both_forms_give_the_same_numbers(parts, bonus, quadratic, monkeypatch):
 @pytest.mark.parametrize("quadratic", [False, True])
 def test_both_forms_give_the_same_gradient_of_the_critic(quadratic):
     network = network_of((2,), quadratic)
-    rows, other = rows_of(network, 50), copy.deepcopy(network)
+    rows, other = rows_of(network, 50), network_of((2,), quadratic)
     Autograd(network, 0.2, 0.5).value(rows.x, rows.aim)
     WrittenOut(other, 0.2, 0.5).value(rows.x, rows.aim)
     mine, reference = gradients(other), gradients(network)
-    assert mine.keys() == reference.keys()
-    assert all(name.startswith("critic") for name in reference)
     for name in reference:
+        assert (float(reference[name].abs().max()) > 0) == name.startswith("critic")
         torch.testing.assert_close(mine[name], reference[name], rtol=1e-4, atol=1e-6)
 
 
