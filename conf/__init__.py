@@ -141,6 +141,8 @@ def _sweep_folder(given: str | None) -> str:
 
 OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, use_cache=True, replace=True)
 _store = ConfigStore.instance()
+# Hydra copies the store for every group that --help lists, 3 seconds in all, though what it hands out are copies anyway.
+vars(_store)["__deepcopy__"] = lambda memo: _store
 _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)
