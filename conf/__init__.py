@@ -41,7 +41,7 @@ class TrainConfig:
     resume: str | None = None  # a run folder to go on with, as it was configured
     sweep_dir: str | None = None  # with -m: where the sweep is kept, or one to go on with; null: logs/sweeps/<time>
     baselines: bool = True  # tune the rules and find the optimum, for comparison
-    threads: int | None = None  # of torch; null: all cores
+    threads: int | None = None  # of networks and of large batches of environments; null: all cores
     search: SearchConfig = field(default_factory=SearchConfig)
     plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 

@@ -101,13 +101,13 @@ def training(config: dict[str, Any]) -> Problem:
 
 def make(
     name: str, num_envs: int = 1, *, illegal: str = "raise", indices: Any = None, autoreset: bool = True,
-    copy: bool = True, render_mode: str | None = None, **overrides: Any,
+    copy: bool = True, render_mode: str | None = None, threads: int = 1, **overrides: Any,
 ) -> "BatchEnv":  # fmt: skip
     """A batch of `num_envs` environments of a preset; the other keywords change its configuration."""
     from pointsman.envs.core import BatchEnv
 
     problem = build(configure(name, **overrides))
-    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy, render_mode)
+    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy, render_mode, threads)
 
 
 def rules(problem: Problem) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+import numba
+from numba import njit
 from numba.misc.appdirs import AppDirs
 
 _OPTIONS: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+_config: Any = numba.config
 
 
 def _folder() -> str:
@@ -21,8 +23,8 @@ def _folder() -> str:
     Numba compiles anew what has changed in a function's own file. It does not see a change in what all kernels have compiled
     into them, this file and noise.py; hence their digest in the path.
     """
-    if config.CACHE_DIR:
-        return str(config.CACHE_DIR)
+    if _config.CACHE_DIR:
+        return str(_config.CACHE_DIR)
     shared = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("compiled.py", "noise.py"))
     return str(Path(AppDirs("pointsman", appauthor=False).user_cache_dir) / hashlib.sha256(shared).hexdigest()[:12])
 
@@ -34,13 +36,13 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: compiled at the first call, and kept where that is possible."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        given, config.CACHE_DIR = config.CACHE_DIR, _FOLDER  # which Numba reads here, and only here
+        given, _config.CACHE_DIR = _config.CACHE_DIR, _FOLDER  # which Numba reads here, and only here
         try:
             return njit(cache=True, **_OPTIONS, **options)(function)
         except RuntimeError:  # no folder can be written, neither this one nor those that Numba tries after it
             return njit(**_OPTIONS, **options)(function)
         finally:
-            config.CACHE_DIR = given
+            _config.CACHE_DIR = given
 
     return decorate
 
