@@ -13,11 +13,11 @@ SOLVED = ("dispatch/mini", "dispatch/surge", "queueing/criss_cross", "inventory/
 
 def evaluation(budget: Budget, progress: Progress) -> list[Row]:
     """Seconds of 200 episodes under all kinds of policies, and of a solution; a ratio of variances."""
-    episodes = max(2, budget.of(200))
+    episodes, minutes = max(2, budget.of(200)), max(90, budget.of(480))
     progress("evaluation of all kinds of policies")
-    number, evaluate = _policies(episodes, budget)
+    number, evaluate = _policies(episodes, minutes)
     evaluate()
-    what = f"{episodes} paired 480-minute episodes of dispatch/surge under {number} policies"
+    what = f"{episodes} paired {minutes}-minute episodes of dispatch/surge under {number} policies"
     rows = [Row("evaluation", what, [timed(evaluate) for _ in range(budget.repeats)], "s")]
     for name in SOLVED[: max(1, budget.of(len(SOLVED)))]:
         progress(f"solution of {name}")
@@ -25,23 +25,20 @@ def evaluation(budget: Budget, progress: Progress) -> list[Row]:
         rows.append(Row("evaluation", f"pointsman.solve, {name}", seconds, "s"))
     progress("common records")
     what = "variance of optimum minus static threshold on dispatch/mini, independent over common records"
-    return [*rows, Row("evaluation", what, [_pairing(max(20, budget.of(2000)))], "times")]
+    return [*rows, Row("evaluation", what, [_pairing(max(20, budget.of(2000)), minutes)], "times")]
 
 
-def _policies(episodes: int, budget: Budget) -> tuple[int, Callable[[], Any]]:
-    """How many policies, and what evaluates them: the rules, the optimum, a network and a tree."""
+def _policies(episodes: int, minutes: int) -> tuple[int, Callable[[], Any]]:
+    """How many policies, and what evaluates them: the rules, the optimum and a network."""
     from pointsman.agents.networks import ActorCritic, NetworkPolicy
     from pointsman.cli import single_threaded
     from pointsman.evaluation.compare import Comparison, run_all
-    from pointsman.evaluation.distil import distil
-    from pointsman.evaluation.visits import visits
 
     single_threaded()
-    problem = envs.build(envs.configure("dispatch/surge"))
+    problem = envs.build(envs.configure("dispatch/surge", horizon_minutes=minutes))
     rules = {name: rule(problem) for name, rule in envs.rules(problem).items()}
     best = pointsman.solve_problem(problem).policy
     policies = rules | {"optimum": best, "network": NetworkPolicy(ActorCritic(problem.layout, [64, 64]))}
-    policies["tree"] = distil(best, problem, visits(best, problem, 0, max(2, budget.of(32)), max(100, budget.of(20_000))))
 
     def evaluate() -> None:
         rollouts = run_all(problem, policies, episodes, 0, lambda share: None)
@@ -50,11 +47,11 @@ def _policies(episodes: int, budget: Budget) -> tuple[int, Callable[[], Any]]:
     return len(policies), evaluate
 
 
-def _pairing(episodes: int) -> float:
+def _pairing(episodes: int, minutes: int) -> float:
     """Variance of a difference of costs on independent records over that on common ones: optimum and best static threshold."""
     from pointsman.evaluation.rollout import rollout
 
-    problem = envs.build(envs.configure("dispatch/mini"))
+    problem = envs.build(envs.configure("dispatch/mini", horizon_minutes=minutes))
     rule, best = envs.rules(problem)["threshold"](problem, threshold=0.4), pointsman.solve_problem(problem).policy
     prices = envs.BatchEnv(problem).prices
     one, other = (rollout(policy, problem, episodes, 0) for policy in (rule, best))
