@@ -11,6 +11,8 @@ from pointsman.scripts.bench.measure import Budget, Progress, Row, stepper, time
 from pointsman.scripts.bench.twin import Desk
 
 SIZES = (64, 1024, 4096)
+ROWS = 200_000
+"""Rows that are stepped per trial, whatever the batch."""
 PROBLEMS = (
     "dispatch/mini", "dispatch/surge", "dispatch/call_centre", "dispatch/service_desk", "queueing/criss_cross",
     "queueing/n_model", "cluster/deeprm", "cluster/busy", "cluster/gpu", "autoscaling/sinusoid", "inventory/lost_sales",
@@ -24,9 +26,9 @@ def steps(budget: Budget, progress: Progress) -> list[Row]:
     for name in PROBLEMS[: budget.of(len(PROBLEMS))]:
         for n in SIZES:
             progress(f"{name}, {n} environments")
-            count = budget.of(200)
+            count = budget.of(ROWS // n)
             seconds = stepper(name, max(2, budget.of(n)))
-            seconds(budget.of(400))
+            seconds(2 * count)
             rows.append(Row("steps", f"{name}, {n:,} environments", _speeds(seconds, count, n, budget), "steps/s"))
     others: list[tuple[str, int, Callable[[], Callable[[int], float]]]] = [
         ("dispatch/mini, 1,024 environments, copies handed out", 1024, partial(stepper, "dispatch/mini", 1024, copy=True)),
