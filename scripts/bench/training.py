@@ -43,7 +43,7 @@ def training(budget: Budget, progress: Progress) -> list[Row]:
         n, steps, rows = (max(2, budget.of(value)) for value in peer)
         rows = min(rows, n * steps)
         policy = {"net_arch": HIDDEN}
-        arguments = {"n_steps": steps, "batch_size": rows, "n_epochs": EPOCHS, "policy_kwargs": policy, "device": "cpu"}
+        arguments = {"n_steps": steps, "batch_size": rows, "n_epochs": EPOCHS, "policy_kwargs": policy}
         makers[f"stable-baselines3's PPO, {what}"] = partial(SB3, "PPO", UPDATES * n * steps, n, arguments)
     speeds: dict[str, list[float]] = {what: [] for what in makers}
     for repeat in range(budget.repeats + 1):
