@@ -41,7 +41,7 @@ class TrainConfig:
     resume: str | None = None  # a run folder to go on with, as it was configured
     sweep_dir: str | None = None  # with -m: where the sweep is kept, or one to go on with; null: logs/sweeps/<time>
     baselines: bool = True  # tune the rules and find the optimum, for comparison
-    threads: int | None = None  # of torch; null: all cores
+    threads: int | None = None  # of networks and of large batches of environments; null: all cores
     device: str = "cpu"  # cuda: networks and their updates on a GPU
     search: SearchConfig = field(default_factory=SearchConfig)
     plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
@@ -142,6 +142,8 @@ def _sweep_folder(given: str | None) -> str:
 
 OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, use_cache=True, replace=True)
 _store = ConfigStore.instance()
+# Hydra copies the store for every group that --help lists, 3 seconds in all, though what it hands out are copies anyway.
+vars(_store)["__deepcopy__"] = lambda memo: _store
 _store.store("train_schema", TrainConfig)
 _store.store("evaluate_schema", EvaluateConfig)
 _store.store("compare_schema", CompareConfig)

@@ -2,17 +2,19 @@
 
 from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pointsman.envs import plugins
-from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.envs.plugins import plug
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
+
+if TYPE_CHECKING:
+    from pointsman.envs.core import BatchEnv, SingleEnv
 
 __all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
 
@@ -30,6 +32,13 @@ FAMILIES = {
 
 A family is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py.
 """
+
+
+def __getattr__(name: str) -> Any:
+    """The engine, imported when it is first asked for: it brings Numba, and whoever only composes or asks for help has no use."""
+    if name in ("BatchEnv", "SingleEnv"):
+        return getattr(import_module("pointsman.envs.core"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 def presets() -> list[str]:
@@ -92,11 +101,13 @@ def training(config: dict[str, Any]) -> Problem:
 
 def make(
     name: str, num_envs: int = 1, *, illegal: str = "raise", indices: Any = None, autoreset: bool = True,
-    copy: bool = True, render_mode: str | None = None, **overrides: Any,
-) -> BatchEnv:  # fmt: skip
+    copy: bool = True, render_mode: str | None = None, threads: int = 1, **overrides: Any,
+) -> "BatchEnv":  # fmt: skip
     """A batch of `num_envs` environments of a preset; the other keywords change its configuration."""
+    from pointsman.envs.core import BatchEnv
+
     problem = build(configure(name, **overrides))
-    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy, render_mode)
+    return BatchEnv(problem, num_envs, illegal, indices, autoreset, copy, render_mode, threads)
 
 
 def rules(problem: Problem) -> dict[str, Any]:
@@ -132,11 +143,13 @@ def _module(family: str, part: str) -> Any:
     return import_module(f"pointsman.envs.{family}.{part}")
 
 
-def _single(preset: str, family: str, illegal: str = "raise", render_mode: str | None = None, **overrides: Any) -> SingleEnv:
+def _single(preset: str, family: str, illegal: str = "raise", render_mode: str | None = None, **overrides: Any) -> "SingleEnv":
+    from pointsman.envs.core import SingleEnv
+
     return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal, render_mode)
 
 
-def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> BatchEnv:
+def _batch(preset: str, family: str, num_envs: int = 1, **options: Any) -> "BatchEnv":
     return make(f"{family}/{preset}", num_envs, **options)
 
 

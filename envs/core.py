@@ -18,6 +18,7 @@ from pointsman.envs.ledger import Ledger
 from pointsman.envs.noise import policy_uniforms
 from pointsman.envs.picture import View, picture
 from pointsman.envs.problem import Outputs, Problem
+from pointsman.envs.split import Split
 from pointsman.errors import PointsmanError
 
 RENDER_MODES = ["rgb_array"]
@@ -84,6 +85,7 @@ class BatchEnv(VectorEnv):
         autoreset: False leaves ended rows as they are, until `reset`.
         copy: False returns views of buffers that the next step overwrites (for hot loops).
         render_mode: "rgb_array" lets `render` draw every row.
+        threads: at most so many work on a large batch; trajectories are the same with any number.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class BatchEnv(VectorEnv):
         autoreset: bool = True,
         copy: bool = True,
         render_mode: str | None = None,
+        threads: int = 1,
     ):
         _check_render_mode(render_mode)
         if not isinstance(num_envs, int) or num_envs < 1:
@@ -113,6 +116,8 @@ class BatchEnv(VectorEnv):
         self.layout = problem.layout
         self._first = np.concatenate([[0], np.cumsum(self.layout.parts, dtype=np.int64)])
         self.state, self.record = problem.allocate(num_envs)
+        # A kernel in plain Python holds the lock, and need not stand being called twice at a time.
+        self._split = Split(num_envs, threads if hasattr(problem.kernel.advance, "py_func") else 1)
         self.out = self._outputs(np.arange(num_envs) if indices is None else np.array(indices, np.int64))
         self._decision = np.zeros(num_envs, np.int64)
         self._reward, self._done = np.zeros(num_envs), np.zeros(num_envs, np.bool_)
@@ -164,13 +169,12 @@ class BatchEnv(VectorEnv):
             wanted = f"{what} of shape {self.action_space.shape}"
             raise PointsmanError(f"actions must be {wanted}, got {actions.dtype} of shape {actions.shape}")
         actions, fallen = self._inside(actions) if self.layout.bounds else self._legal(actions)
-        out = self.out
-        row, full = self.problem.kernel.advance(
-            self.problem.params, self.state, self.record, actions, out, 0, self.num_envs, self.autoreset
-        )
+        out, advance = self.out, self.problem.kernel.advance
+        given = self.problem.params, self.state, self.record, actions, out
+        row, full = self._split(lambda first, last: advance(*given, first, last, self.autoreset))
         if row >= 0:
             key = self.problem.kernel.FULL[full]
-            raise PointsmanError(f"the buffer {key}={self.problem.config[key]} is full in environment {row}: raise {key}")
+            raise PointsmanError(f"the buffer {key}={self.problem.config[key]} is full in environment {int(row)}: raise {key}")
         if fallen is not None:
             out.ledger[fallen, -1] = 1.0
         any_done = _settle(

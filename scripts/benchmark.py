@@ -1,164 +1,45 @@
-"""make benchmark: how fast batch steps and training are here, each beside something to compare it with, in one run.
+"""make benchmark: how fast environments, training, evaluation and solver are here, beside their like, in one run.
 
-Speeds are medians over repeated blocks with the best and worst in brackets; other work on the machine moves them.
+Processor time is what counts, on one core, since others on the machine do not share it; speeds are of that core.
 """
 
-import os
-import platform
-import time
-from collections.abc import Callable
+import argparse
+import sys
+from datetime import datetime
 from functools import partial
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
+from pointsman.scripts.bench.evaluation import evaluation
+from pointsman.scripts.bench.measure import Budget
+from pointsman.scripts.bench.report import write
+from pointsman.scripts.bench.scaling import scaling
+from pointsman.scripts.bench.steps import steps
+from pointsman.scripts.bench.training import training
 
-import pointsman
-from pointsman import envs
-from pointsman.cli import single_threaded
-
-BLOCKS, STEPS = 15, 200
-STEPPED = (
-    "dispatch/surge", "dispatch/call_centre", "dispatch/service_desk", "queueing/n_model", "cluster/deeprm", "cluster/busy",
-    "cluster/gpu", "autoscaling/sinusoid", "inventory/lost_sales", "fleet/city", "fleet/busy", "portfolio/team",
-)  # fmt: skip
-"""Problems whose steps are timed beside those of dispatch/mini."""
+PARTS = {"steps": steps, "training": training, "scaling": scaling, "evaluation": evaluation}
 
 
-def step_speed(name: str, num_envs: int = 1024, copy: bool = False) -> list[float]:
-    """Steps/s of BatchEnv.step alone, per block, in processor time, which others on the machine do not share.
-
-    The policy is a static threshold, or the first rule of the family; the time that it takes is not counted.
-    """
-    env = pointsman.make(name, num_envs, copy=copy)
-    env.reset(seed=0)
-    known = envs.rules(env.problem)
-    rule = known["threshold"](env.problem, threshold=0.5) if "threshold" in known else next(iter(known.values()))(env.problem)
-    speeds = []
-    for block in range(BLOCKS + 2):
-        spent = 0.0
-        for _ in range(STEPS):
-            actions = rule.act(env.out.observation, env.out.mask, env.action_uniforms())
-            begun = time.thread_time()
-            env.step(actions)
-            spent += time.thread_time() - begun
-        if block >= 2:
-            speeds.append(num_envs * STEPS / spent)
-    return speeds
-
-
-def single_speed() -> list[float]:
-    """Steps/s of the N = 1 gymnasium Env."""
-    env = envs.SingleEnv(envs.build(envs.configure("dispatch/mini")))
-    env.reset(seed=0)
-    speeds = []
-    for _ in range(BLOCKS):
-        begun = time.perf_counter()
-        for _ in range(STEPS):
-            if env.step(1)[3]:
-                env.reset()
-        speeds.append(STEPS / (time.perf_counter() - begun))
-    return speeds
-
-
-def training_speed(learner: Any, name: str) -> list[float]:
-    """Decisions/s of a learner, one short run after one to warm up."""
-    from pointsman.agents.log import Log
-
-    speeds = []
-    for _ in range(4):
-        env = pointsman.make(name, learner.num_envs)
-        begun = time.perf_counter()
-        learner.fit(env, Log(), seed=0)
-        speeds.append(learner.total_steps / (time.perf_counter() - begun))
-    return speeds[1:]
-
-
-def solve_speed(name: str) -> list[float]:
-    """Exact solutions per second."""
-    return [1.0 / _timed(lambda: pointsman.solve(name)) for _ in range(5)]
-
-
-def paired_seconds(episodes: int = 200) -> list[float]:
-    """Seconds for paired episodes of dispatch/surge under eight policies: five rules, the optimum, a network and a tree."""
-    from pointsman.agents.networks import ActorCritic, NetworkPolicy
-    from pointsman.evaluation.compare import Comparison, run_all
-    from pointsman.evaluation.distil import distil
-    from pointsman.evaluation.visits import visits
-
-    single_threaded()
-    problem = envs.build(envs.configure("dispatch/surge"))
-    rules = {name: rule(problem) for name, rule in envs.rules(problem).items()}
-    best = pointsman.solve_problem(problem).policy
-    policies = rules | {"optimum": best, "network": NetworkPolicy(ActorCritic(problem.layout, [64, 64]))}
-    policies["tree"] = distil(best, problem, visits(best, problem, 0))
-    assert len(policies) == 8
-
-    def evaluate() -> None:
-        rollouts = run_all(problem, policies, episodes, 0, lambda share: None)
-        Comparison(problem, rollouts, "network", list(rules)).summary()
-
-    return [_timed(evaluate) for _ in range(4)][1:]
-
-
-def pairing(episodes: int = 2000) -> float:
-    """Variance of a difference of costs on independent records over that on common ones: optimum and best static threshold."""
-    from pointsman.evaluation.rollout import rollout
-
-    problem = envs.build(envs.configure("dispatch/mini"))
-    rule, best = envs.rules(problem)["threshold"](problem, threshold=0.4), pointsman.solve_problem(problem).policy
-    prices = envs.BatchEnv(problem).prices
-    one, other = (rollout(policy, problem, episodes, 0) for policy in (rule, best))
-    costs = [totals.ledger @ prices / totals.elapsed for totals in (one, other)]
-    return float((costs[0].var() + costs[1].var()) / (costs[0] - costs[1]).var())
-
-
-def _timed(job: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    job()
-    return time.perf_counter() - begun
+def tell(part: str, what: str) -> None:
+    """Say on stderr what is measured now, so that stdout holds results only."""
+    print(f"{part}: {what}", file=sys.stderr)
 
 
 def main() -> None:
-    """Print one table."""
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    from pointsman.agents.ppo import PPO
-    from pointsman.agents.sb3 import SB3
-    from pointsman.evaluation.provenance import processor
-
-    table = Table(title=f"{platform.machine()}, {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}")
-    for heading in ("what", "per second, median [worst, best]", "times the first"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    jobs: list[tuple[str, Callable[[], list[float]]]] = [
-        ("BatchEnv.step, dispatch/mini, 1,024 environments, one core", lambda: step_speed("dispatch/mini")),
-        ("  the same, with copies handed out", lambda: step_speed("dispatch/mini", copy=True)),
-        ("  the same, 64 environments", lambda: step_speed("dispatch/mini", 64)),
-        ("  the same, 4,096 environments", lambda: step_speed("dispatch/mini", 4096)),
-        *((f"BatchEnv.step, {name}, 1,024 environments", partial(step_speed, name)) for name in STEPPED),
-        ("gymnasium Env.step, dispatch/mini", single_speed),
-        ("PPO on dispatch/mini, decisions, default config", lambda: training_speed(PPO(total_steps=400_000), "dispatch/mini")),
-        (
-            "stable-baselines3's PPO, 64 environments, 4 epochs",
-            lambda: training_speed(
-                SB3("PPO", 65_536, 64, {"n_steps": 128, "batch_size": 1024, "n_epochs": 4, "device": "cpu"}), "dispatch/mini"
-            ),
-        ),
-        ("pointsman.solve, dispatch/surge", lambda: solve_speed("dispatch/surge")),
-    ]
-    first = 0.0
-    for what, job in jobs:
-        speeds = job()
-        middle = float(np.median(speeds))
-        first = first or middle
-        table.add_row(what, f"{middle:,.4g} [{min(speeds):,.4g}, {max(speeds):,.4g}]", f"{middle / first:.3g}")
-    evaluation = Table("evaluation", "")
-    seconds = paired_seconds()
-    shown = f"{np.median(seconds):.2f} s [{max(seconds):.2f}, {min(seconds):.2f}]"
-    evaluation.add_row("200 paired 480-minute episodes of dispatch/surge under 8 policies, median [worst, best]", shown)
-    what = "variance of optimum minus static threshold on dispatch/mini, independent over common records"
-    evaluation.add_row(what, f"{pairing():.1f} times")
-    Console(width=130).print(table, evaluation)
+    """Measure, print the tables, and leave them in a folder."""
+    parser = argparse.ArgumentParser(description="Measure speed here; tables go to stdout and into a folder.")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure; all unless said")
+    parser.add_argument("--repeats", type=int, default=5, help="trials of each measurement")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual sizes; small ones only show that it runs")
+    parser.add_argument("--output", type=Path, default=None, help="folder; logs/benchmark/<time> unless said")
+    given = parser.parse_args()
+    if given.repeats < 1 or not 0 < given.share <= 1:
+        parser.error("--repeats must be at least 1, and --share above 0 and at most 1")
+    rows = []
+    for part in given.parts:
+        rows += PARTS[part](Budget(given.repeats, given.share), partial(tell, part))
+    file = write(rows, given.output or Path(f"logs/benchmark/{datetime.now():%Y%m%d-%H%M%S}"))
+    print(file.read_text(), end="")
+    print(f"tables and plot: {file.parent}")
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
     if config.threads is not None and config.threads < 1:
         raise PointsmanError(f"threads must be at least 1, got {config.threads}")
     learner = build_learner(plain(config.agent))
-    env = envs.BatchEnv(training, learner.num_envs, copy=False)
-    if not resume:
-        run = RunFolder.new(config.run_dir, config, command)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    env = envs.BatchEnv(training, learner.num_envs, copy=False, threads=torch.get_num_threads())
+    if not resume:
+        run = RunFolder.new(config.run_dir, config, command)
     try:
         if config.baselines and not (run.path / "rules").is_dir():
             keep_baselines(run, problem, training, config.seed, plain(config.search), learner.total_steps)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from pointsman.envs.checks import cumulative, number, numbers, require
 from pointsman.envs.dispatch.kernel import BUCKETS, RICH, UNLIMITED, Params
@@ -247,7 +246,7 @@ def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         "easy_share": np.array([float(shares[name]) for name in names]),
         "easy_odds": np.array([math.log(shares[name] / (1.0 - shares[name])) for name in names]),
         # Two normals of equal variance, d apart, have the area Phi(d / sqrt 2) under the ROC curve.
-        "separation": math.sqrt(2.0) * float(norm.ppf(auc)),
+        "separation": math.sqrt(2.0) * float(ndtri(auc)),
         "overconfidence": number("score.overconfidence", config["overconfidence"]),
         "bin_mean": 0.0, "drift": drifts,
     }  # fmt: skip
@@ -259,6 +258,8 @@ def _trace(path: str | None, names: list[str]) -> np.ndarray:
         return np.zeros((0, 4))
     if not Path(path).is_file():
         raise PointsmanError(f"trace: no file at {path}")
+    import pandas as pd  # here only: no other desk needs it, and it takes a fifth of a second
+
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (ValueError, OSError) as error:  # pandas's own errors are ValueErrors

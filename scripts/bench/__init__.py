@@ -1,0 +1,1 @@
+"""Parts of the benchmark (scripts/benchmark.py): each is a function that measures and returns rows."""
