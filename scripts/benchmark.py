@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pointsman.scripts.bench.evaluation import evaluation
 from pointsman.scripts.bench.measure import Budget
+from pointsman.scripts.bench.race import compare
 from pointsman.scripts.bench.report import write
 from pointsman.scripts.bench.scaling import scaling
 from pointsman.scripts.bench.steps import steps
 from pointsman.scripts.bench.training import training
 
-PARTS = {"steps": steps, "training": training, "scaling": scaling, "evaluation": evaluation}
+PARTS = {"steps": steps, "training": training, "scaling": scaling, "evaluation": evaluation, "race": compare}
 
 
 def tell(part: str, what: str) -> None:

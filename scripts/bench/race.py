@@ -15,6 +15,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from pointsman.scripts.bench.measure import Budget, Progress, Row
+
 TARGET = 0.02
 CAP = 600.0
 """Seconds after which a run ends; it counts as so long."""
@@ -176,6 +180,27 @@ def run(side: str, name: str, settings: dict[str, Any], seed: int, optimum: floa
     if done.returncode:
         raise RuntimeError(f"{side} on {name} with {settings}: {done.stderr.strip().splitlines()[-1:]}")
     return Finish(*json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def compare(budget: Budget, progress: Progress) -> list[Row]:
+    """Seconds by the clock on seeds that no search has seen, sides taking turns; a run that does not arrive counts as CAP."""
+    import pointsman
+    from pointsman.scripts.bench.search import chosen
+
+    rows = []
+    for name, overrides in SETTINGS.items():
+        optimum = pointsman.solve(name, **overrides).average_cost
+        settings = {side: chosen(name, side) for side in SIDES}
+        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        for seed in range(budget.repeats):
+            for side in SIDES:
+                progress(f"{name}, {side}, seed {seed}")
+                end = run(side, name, settings[side], seed, optimum, budget.of(int(CAP)))
+                seconds[side].append(end.wall if end.gap <= TARGET else max(end.wall, CAP))
+        times = float(np.median(seconds[SIDES[1]]) / np.median(seconds[SIDES[0]]))
+        rows.append(Row("race", f"{name}, {SIDES[0]}", seconds[SIDES[0]], "s", f"{times:.1f} times shorter"))
+        rows.append(Row("race", f"{name}, {SIDES[1]}", seconds[SIDES[1]], "s"))
+    return rows
 
 
 def main() -> None:
