@@ -11,7 +11,7 @@ from pointsman.scripts.bench.measure import Budget, Progress, Row, stepper, time
 from pointsman.scripts.bench.twin import Desk
 
 SIZES = (64, 1024, 4096)
-ROWS = 200_000
+ROWS = 100_000
 """Rows that are stepped per trial, whatever the batch."""
 PROBLEMS = (
     "dispatch/mini", "dispatch/surge", "dispatch/call_centre", "dispatch/service_desk", "queueing/criss_cross",
