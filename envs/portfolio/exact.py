@@ -176,7 +176,7 @@ class Project:
 def together(weeks: list[F], rewards: list[float], discount: float) -> float:
     """Optimal expected discounted reward of one worker and independent projects, by value iteration over all of them together.
 
-    weeks[j][g] is the chance that a week's work takes project j from milestone g to the next; reaching the last pays rewards[j].
+    `weeks[j][g]` is the chance that a week's work takes project j from milestone g to the next; the last pays rewards[j].
     """
     shape = tuple(len(w) + 1 for w in weeks)
     value = np.zeros(shape)
