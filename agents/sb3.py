@@ -6,6 +6,7 @@ setting of theirs makes that the average reward per unit of time. Tables say so.
 
 import importlib
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,11 @@ class SB3:
         wrapped, kind = SB3VecEnv(env), algorithm(self.algorithm)
         try:
             json.dumps(self.arguments)
-            model = kind(_network(env.layout), wrapped, seed=seed, verbose=0, **self.arguments)
+            model = kind(_network(env.layout), wrapped, seed=seed, verbose=0, **deepcopy(self.arguments))
         except (TypeError, ValueError, AssertionError) as error:
             raise PointsmanError(f"agent.arguments do not fit {self.algorithm}: {error}") from None
         model.learn(self.total_steps, callback=_Report(wrapped, log, self.total_steps))
-        return SB3Policy(model, self.algorithm, env.layout, self.arguments)
+        return SB3Policy(model.policy, self.algorithm, env.layout, self.arguments)
 
 
 def algorithm(name: str) -> Any:
@@ -138,35 +139,34 @@ class _Report(BaseCallback):
 
 
 class SB3Policy:
-    """A trained model as a Policy; acts greedily."""
+    """What a trained model acts by, as a Policy; acts greedily."""
 
     note = "trained on its own objective, the return discounted per decision, not the average reward per unit of time"
 
-    def __init__(self, model: Any, name: str, layout: Layout, arguments: dict[str, Any]):
-        self.model, self.name, self.layout, self.arguments = model, name, layout, arguments
+    def __init__(self, network: Any, name: str, layout: Layout, arguments: dict[str, Any]):
+        self.network, self.name, self.layout, self.arguments = network, name, layout, arguments
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[Any]:
         """Actions int64[N] or [N, K], or vectors of numbers; without masks some may be illegal, which evaluation counts."""
         self.layout.check(self.layout.flat(observation))
         masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
-        actions, _ = self.model.predict(observation, deterministic=True, **masks)
+        actions, _ = self.network.predict(observation, deterministic=True, **masks)
         return np.asarray(actions, np.float64 if self.layout.bounds else np.int64)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the weights of what acts; their library's own format holds pickled objects, which would run code when read."""
-        torch.save(self.model.policy.state_dict(), folder / "network.pt")
+        torch.save(self.network.state_dict(), folder / "network.pt")
         return {"algorithm": self.name, "layout": self.layout._asdict(), "arguments": self.arguments}
 
     @classmethod
     def load(cls, folder: Path, facts: dict[str, Any]) -> "SB3Policy":
-        """Build the model anew from its arguments, and put the weights that `save` has written into it."""
-        layout, kind = Layout.of(facts["layout"]), algorithm(facts["algorithm"])
-        given = facts["arguments"] | {"device": "cpu"} | ({"buffer_size": 1} if "buffer_size" in facts["arguments"] else {})
-        model = kind(_network(layout), None, _init_setup_model=False, **given)
-        (model.observation_space, model.action_space), model.n_envs = _spaces(layout), 1
-        model._setup_model()
-        model.policy.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
-        return cls(model, facts["algorithm"], layout, facts["arguments"])
+        """Build the network anew from the arguments of its algorithm, and put the weights that `save` has written into it."""
+        name, layout, arguments = facts["algorithm"], Layout.of(facts["layout"]), facts["arguments"]
+        model = algorithm(name)(_network(layout), None, _init_setup_model=False, **deepcopy(arguments) | {"device": "cpu"})
+        noise = {"use_sde": True} if model.use_sde else {}
+        network = model.policy_class(*_spaces(layout), lambda share: 0.0, **model.policy_kwargs | noise)
+        network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
+        return cls(network, name, layout, arguments)
 
 
 def _network(layout: Layout) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from pointsman.envs.arrays import Floats
+
 DRAWS = 2000
 """Bootstrap resamples."""
 

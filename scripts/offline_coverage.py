@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.problem import Layout
 from pointsman.evaluation.ope.log import DecisionLog
 from pointsman.evaluation.ope.schema import Sidecar
 from pointsman.evaluation.ope.verdict import REFUSED, estimate
-
-Floats = NDArray[np.float64]
 
 
 class World(NamedTuple):

@@ -1,38 +1,11 @@
 """From configuration to learner: what is stored, and errors that name the key."""
 
-import inspect
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from pointsman import conf
 from pointsman.agents import build_learner
-from pointsman.agents.dqn import DQN
-from pointsman.agents.ppo import PPO
-from pointsman.agents.sb3 import SB3
 from pointsman.errors import PointsmanError
 
-FILES = sorted(Path(inspect.getfile(conf)).parent.glob("agent/*.yaml"))
 TARGET = {"_target_": "pointsman.agents.ppo.PPO", "name": "ppo"}
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_shipped_configurations_arrive_unchanged(file):
-    with initialize_config_module("pointsman.conf", version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", [f"agent={file.stem}"]).agent)
-    learner = build_learner(config)
-    assert config["name"] == file.stem
-    assert isinstance(learner, {"ppo": PPO, "dqn": DQN}.get(file.stem.split("_")[0], SB3))
-    for key, value in config.items():
-        if key not in ("_target_", "name"):
-            assert getattr(learner, key) == value
-
-
-def test_ppo_yaml_states_every_key_of_the_learner():
-    config = OmegaConf.load(next(file for file in FILES if file.stem == "ppo"))
-    assert set(config) - {"_target_", "name"} == set(inspect.signature(PPO).parameters)
 
 
 def test_whole_numbers_serve_as_fractions_but_not_the_other_way_round():
