@@ -20,10 +20,10 @@ from optuna.trial import TrialState
 
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.many import labels
-from pointsman.scripts.sweep import study as search
-from pointsman.scripts.sweep.cluster import require_reachable
-from pointsman.scripts.sweep.job import Job, finished, name_of
-from pointsman.scripts.sweep.loop import require_success, run_all
+from pointsman.sweeps import study as search
+from pointsman.sweeps.cluster import require_reachable
+from pointsman.sweeps.job import Job, finished, name_of
+from pointsman.sweeps.loop import require_success, run_all
 
 QUICK = ["env=dispatch/mini", "agent.total_steps=40960", "baselines=false", *SMALL]
 
