@@ -1,10 +1,10 @@
 """Do the intervals of off-policy estimates cover the truth? Simulated logs of small worlds, whose truth is computed exactly.
 
-    python scripts/offline_coverage.py [logs per case]
+    python tests/offline_coverage.py [logs per case]
 
 prints bias, error and coverage of every estimator, by case, over the logs that got a verdict and over all.
 
-    python scripts/offline_coverage.py speed
+    python tests/offline_coverage.py speed
 
 reads and evaluates a log of one million decisions with all estimators, and prints the time of the processor and the memory.
 """
