@@ -1,4 +1,4 @@
-# make train | test | test-long | lint | benchmark: each sets up what it needs; a second call starts at once.
+# make train | test | test-long | lint | docs | benchmark: each sets up what it needs; a second call starts at once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	touch $(STAMP)
 
-.PHONY: setup train test test-long lint benchmark
+.PHONY: setup train test test-long lint docs benchmark
 setup: $(STAMP)
 
 train: $(STAMP)
@@ -28,6 +28,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmark.py

@@ -1,23 +1,20 @@
 """Policies and learners; they name no problem."""
 
-from importlib import import_module
 from inspect import signature
 from typing import Any
 
+from pointsman.agents.named import named_class
 from pointsman.errors import PointsmanError, unknown
 
 
 def build_learner(config: dict[str, Any]) -> Any:
-    """The learner that `_target_` names, which must be a class of this package; the other keys are its arguments."""
+    """The learner that `_target_` names, a class of this package or of a plug-in; the other keys are its arguments."""
     arguments = {key: value for key, value in config.items() if key not in ("_target_", "name")}
     target = str(config.get("_target_"))
-    module, _, name = target.rpartition(".")
-    if not module.startswith("pointsman.agents."):
-        raise PointsmanError(f"agent._target_ must name a learner of pointsman.agents, got {target}")
     try:
-        learner = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        raise PointsmanError(f"agent._target_: there is no {target}") from None
+        learner = named_class(target)
+    except PointsmanError as error:
+        raise PointsmanError(f"agent._target_: {error}") from None
     if not hasattr(learner, "fit"):
         raise PointsmanError(f"agent._target_: {target} is no learner")
     wanted = signature(learner).parameters

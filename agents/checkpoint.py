@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,10 @@ def contents(file: Path) -> dict[str, Any] | None:
     written = file.read_bytes()
     if hashlib.sha256(written[DIGEST:]).digest() != written[:DIGEST]:
         return None
-    found: dict[str, Any] = torch.load(io.BytesIO(written[DIGEST:]), weights_only=True, map_location="cpu")
+    try:
+        found: dict[str, Any] = torch.load(io.BytesIO(written[DIGEST:]), weights_only=True, map_location="cpu")
+    except (UnpicklingError, RuntimeError):  # it holds more than tensors: nobody but a stranger writes that
+        return None
     return found
 
 

@@ -14,9 +14,9 @@ from scipy.sparse.linalg import splu
 
 from pointsman.agents import iteration
 from pointsman.agents.table import TablePolicy
+from pointsman.envs.arrays import Floats
 from pointsman.errors import PointsmanError
 
-Floats = NDArray[np.float64]
 WORK, PLANAR = 2e10, 4.0
 """Equations are factorised up to this much work (states times the square of the bandwidth), and however many states there
 are if the bandwidth stays below so many times their root, as with two queues."""

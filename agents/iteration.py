@@ -13,9 +13,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pointsman.envs.arrays import Floats
 from pointsman.errors import PointsmanError
 
-Floats = NDArray[np.float64]
 MEMORY = 8
 """Sweeps over which Anderson's extrapolation looks back."""
 GROWTH = 4.0

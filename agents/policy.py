@@ -1,13 +1,13 @@
 """The Policy protocol, and how policies are saved and loaded."""
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.agents.named import named_class
 from pointsman.envs.core import legalise
 from pointsman.errors import PointsmanError
 from pointsman.files import write_whole
@@ -60,16 +60,13 @@ def save(policy: Any, folder: Path) -> None:
 
 
 def load(folder: Path) -> Any:
-    """Read a policy that `save` has written; only this package's own classes are loaded."""
+    """Read a policy that `save` has written; its class is one of this package or of a plug-in at hand."""
     path = folder / "policy.json"
     if not path.is_file():
         raise PointsmanError(f"no policy at {path}: is the run finished, and the path right?")
     try:
         facts = json.loads(path.read_text())
-        module, name = facts["class"].split(":")
-        if not module.startswith("pointsman.agents."):
-            raise PointsmanError(f"class {facts['class']} is not a policy of this package")
-        return getattr(import_module(module), name).load(folder, facts)
+        return named_class(facts["class"].replace(":", ".")).load(folder, facts)
     except Exception as error:
         reason = " ".join(str(error).split()[:30])  # may be long, or empty
         kind = "" if isinstance(error, PointsmanError) else f"{type(error).__name__}: "

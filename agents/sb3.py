@@ -5,13 +5,18 @@ setting of theirs makes that the average reward per unit of time. Tables say so.
 """
 
 import importlib
+import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
 
 from pointsman.agents.log import Log
 from pointsman.agents.ranges import require_device
@@ -86,7 +91,7 @@ class SB3:
         algorithm: its name, such as PPO, A2C, DQN, QRDQN, MaskablePPO.
         total_steps: decisions in all, over all environments.
         num_envs: environments side by side.
-        arguments: of the algorithm's constructor.
+        arguments: of the algorithm's constructor; plain numbers, words, lists and dicts, since the saved policy needs them.
         device: of torch.
     """
 
@@ -103,19 +108,20 @@ class SB3:
         env.illegal = "fallback"
         wrapped, kind = SB3VecEnv(env), algorithm(self.algorithm)
         try:
-            kind_of_net = "CnnPolicy" if env.layout.image else "MultiInputPolicy" if env.layout.window else "MlpPolicy"
-            model = kind(kind_of_net, wrapped, seed=seed, verbose=0, device=self.device, **self.arguments)
+            json.dumps(self.arguments)
+            model = kind(_network(env.layout), wrapped, seed=seed, verbose=0, device=self.device, **deepcopy(self.arguments))
         except (TypeError, ValueError, AssertionError) as error:
             raise PointsmanError(f"agent.arguments do not fit {self.algorithm}: {error}") from None
         model.learn(self.total_steps, callback=_Report(wrapped, log, self.total_steps))
-        return SB3Policy(model, self.algorithm, env.layout)
+        return SB3Policy(model.policy, self.algorithm, env.layout, self.arguments)
 
 
 def algorithm(name: str) -> Any:
     """The class of an algorithm, from whichever of the two packages has it."""
     for package in ("stable_baselines3", "sb3_contrib"):
-        if hasattr(module := importlib.import_module(package), name):
-            return getattr(module, name)
+        found = getattr(importlib.import_module(package), name, None)
+        if isinstance(found, type) and issubclass(found, BaseAlgorithm):
+            return found
     raise PointsmanError(f"agent.algorithm: neither stable_baselines3 nor sb3_contrib has '{name}'")
 
 
@@ -138,27 +144,49 @@ class _Report(BaseCallback):
 
 
 class SB3Policy:
-    """A trained model as a Policy; acts greedily."""
+    """What a trained model acts by, as a Policy; acts greedily."""
 
     note = "trained on its own objective, the return discounted per decision, not the average reward per unit of time"
 
-    def __init__(self, model: Any, name: str, layout: Layout):
-        self.model, self.name, self.layout = model, name, layout
+    def __init__(self, network: Any, name: str, layout: Layout, arguments: dict[str, Any]):
+        self.network, self.name, self.layout, self.arguments = network, name, layout, arguments
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[Any]:
         """Actions int64[N] or [N, K], or vectors of numbers; without masks some may be illegal, which evaluation counts."""
         self.layout.check(self.layout.flat(observation))
         masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
-        actions, _ = self.model.predict(observation, deterministic=True, **masks)
+        actions, _ = self.network.predict(observation, deterministic=True, **masks)
         return np.asarray(actions, np.float64 if self.layout.bounds else np.int64)
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Write the model in the format of its own library."""
-        self.model.save(folder / "model.zip")
-        return {"algorithm": self.name, "layout": self.layout._asdict()}
+        """Write the weights of what acts; their library's own format holds pickled objects, which would run code when read."""
+        torch.save(self.network.state_dict(), folder / "network.pt")
+        return {"algorithm": self.name, "layout": self.layout._asdict(), "arguments": self.arguments}
 
     @classmethod
     def load(cls, folder: Path, facts: dict[str, Any]) -> "SB3Policy":
-        """Read what `save` has written; the format holds pickled objects, so load only what you trust."""
-        model = algorithm(facts["algorithm"]).load(folder / "model.zip", device="cpu")
-        return cls(model, facts["algorithm"], Layout.of(facts["layout"]))
+        """Build the network anew from the arguments of its algorithm, and put the weights that `save` has written into it."""
+        name, layout, arguments = facts["algorithm"], Layout.of(facts["layout"]), facts["arguments"]
+        model = algorithm(name)(_network(layout), None, _init_setup_model=False, **deepcopy(arguments) | {"device": "cpu"})
+        noise = {"use_sde": True} if model.use_sde else {}
+        network = model.policy_class(*_spaces(layout), lambda share: 0.0, **model.policy_kwargs | noise)
+        network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
+        return cls(network, name, layout, arguments)
+
+
+def _network(layout: Layout) -> str:
+    """The kind of network that fits what is seen."""
+    return "CnnPolicy" if layout.image else "MultiInputPolicy" if layout.window else "MlpPolicy"
+
+
+def _spaces(layout: Layout) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+    """The spaces as far as networks depend on them: ranges of actions, but of images only among observations."""
+    free = [(len(layout.context),), (layout.window, len(layout.candidates))]
+    context, candidates = (spaces.Box(-np.inf, np.inf, shape) for shape in free)
+    seen: spaces.Space[Any] = spaces.Dict({"context": context, "candidates": candidates}) if layout.window else context
+    if layout.image:
+        seen = VecTransposeImage.transpose_space(spaces.Box(0, 255, layout.image, np.uint8))
+    if layout.bounds:
+        low, high = np.array(layout.bounds, np.float32).T
+        return seen, spaces.Box(low, high)
+    return seen, spaces.Discrete(layout.parts[0]) if len(layout.parts) == 1 else spaces.MultiDiscrete(list(layout.parts))

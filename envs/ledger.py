@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.errors import PointsmanError, unknown
-
-Floats = NDArray[np.float64]
 
 
 class Ledger:

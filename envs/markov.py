@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.compiled import batched
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.noise import mix
 from pointsman.envs.problem import Events, Problem
 from pointsman.errors import PointsmanError
-
-Floats = NDArray[np.float64]
 
 
 class Chain(NamedTuple):

@@ -36,6 +36,11 @@ def plugged() -> set[str]:
     return set(_plugged)
 
 
+def modules() -> set[str]:
+    """Full names of the modules of the plug-ins at hand."""
+    return {module.__name__ for module in _plugged.values()}
+
+
 def families() -> dict[str, ModuleType]:
     """Plug-ins that are problem families."""
     return {name: module for name, module in _plugged.items() if _has_problem(module)}

@@ -289,11 +289,11 @@ def run_until(
     Returns the rollouts and, if more were asked for, the number of episodes that decided so: `until` is half the width of
     the 95 % interval as a share of the rule's cost.
     """
+    if until is not None and not 0 < until < np.inf:
+        raise PointsmanError(f"until must be a positive share of the cost, such as 0.005, got {until}")
     found = run_all(problem, policies, episodes, seed, progress)
     if until is None:
         return found, None
-    if not 0 < until < np.inf:
-        raise PointsmanError(f"until must be a positive share of the cost, such as 0.005, got {until}")
     base = Comparison(problem, found, learned, rules).best_rule
     while True:
         cost = {name: found[name].ledger @ envs.BatchEnv(problem).prices for name in (learned, base)}

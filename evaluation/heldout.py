@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pointsman.envs import build
+from pointsman.envs.arrays import Floats
 from pointsman.envs.dispatch import kernel
 from pointsman.envs.dispatch.calibrate import (
     ENOUGH,
@@ -26,7 +26,6 @@ from pointsman.envs.dispatch.staffing import Period, minutes_since, presence, st
 from pointsman.envs.problem import Problem
 from pointsman.evaluation.rollout import EVALUATION
 
-F = NDArray[np.float64]
 BAR = 0.15
 """Largest relative error, of the mean wait and of abandonment, of a prediction that passes."""
 MEASURES = {"mean wait": (3, 0), "mean wait of the answered": (4, 1), "abandonment": (2, 0)}
@@ -45,7 +44,7 @@ class Scenario(NamedTuple):
 
     name: str
     removes: str  # the assumption that it does without, in words; empty: none
-    totals: F
+    totals: Floats
 
 
 def as_fitted(table: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -55,7 +54,7 @@ def as_fitted(table: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, li
     return table.assign(**{"class": table["class"].where(table["class"].isin(classes), classes[0])}), notes
 
 
-def observe(table: pd.DataFrame, period: Period, classes: list[str]) -> F:
+def observe(table: pd.DataFrame, period: Period, classes: list[str]) -> Floats:
     """What `simulate` counts, of the recorded requests (in known classes): [24, FAMILIES, K]."""
     rows = period.of(table)
     start = minutes_since(rows["arrival"], period.monday)
@@ -76,7 +75,7 @@ def observe(table: pd.DataFrame, period: Period, classes: list[str]) -> F:
     return totals
 
 
-def measure(totals: F, name: str, by: str = "") -> F:
+def measure(totals: Floats, name: str, by: str = "") -> Floats:
     """A measure from totals [..., 24, FAMILIES, K]: [...], or [..., 24] by hour, or [..., K] by class; NaN without any."""
     axes = {"": (-3, -1), "hour": (-1,), "class": (-3,)}[by]
     over, under = (totals[..., position, :] for position in MEASURES[name])
@@ -85,7 +84,7 @@ def measure(totals: F, name: str, by: str = "") -> F:
     return np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
 
 
-def predictions(observed: F, scenarios: list[Scenario], classes: list[str]) -> pd.DataFrame:
+def predictions(observed: Floats, scenarios: list[Scenario], classes: list[str]) -> pd.DataFrame:
     """Rows of scenario, removes, by, key, measure, arrivals, observed, predicted, low, high, error; waits in minutes."""
     hours = [f"{hour:02d}" for hour in range(24)]
     found = []

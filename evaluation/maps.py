@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
 from pointsman import envs
+from pointsman.envs.arrays import Floats
 from pointsman.envs.problem import Field
 from pointsman.evaluation.visits import Visits
 
-Floats = NDArray[np.float64]
 CELLS = 24
 """Most cells along an axis."""
 

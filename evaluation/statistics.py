@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from pointsman.envs.arrays import Floats
+
 DRAWS = 2000
 """Bootstrap resamples."""
 
@@ -138,7 +138,7 @@ def probability_of_improvement(ours: Sequence[Floats], theirs: Sequence[Floats])
 def stratified_bootstrap(
     statistic: Callable[..., Floats], *groups: Sequence[Floats], rng: np.random.Generator, level: float = 0.95
 ) -> Interval:
-    """Interval of statistic(*groups), resampling runs within each problem: groups[g][p] is [runs], resampled [DRAWS, runs]."""
+    """Interval of statistic(*groups), resampling runs within each problem: `groups[g][p]` is [runs], resampled [DRAWS, runs]."""
     drawn = statistic(*[[rng.choice(runs, (DRAWS, len(runs))) for runs in group] for group in groups])
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(*groups)), float(low), float(high))

@@ -9,7 +9,8 @@ from pointsman.errors import PointsmanError
 
 def validate(path: Path, output: Path | None) -> int:
     """Print every violation, or write all of them to a CSV file; status 0 if there are none, else 1."""
-    from pointsman.evaluation.ope.read import check, summary
+    from pointsman.evaluation.ope.read import check
+    from pointsman.evaluation.ope.violations import summary
 
     checked = check(path)
     if output is not None:
@@ -23,7 +24,7 @@ def validate(path: Path, output: Path | None) -> int:
         kept = f"{len(checked.log)} decisions in {checked.log.episodes} episodes can be used"
         for reason in checked.log.trouble:
             print(f"no verdict can rest on this log: {reason}")
-    print(f"{path}: {checked.rows} rows; {kept}; {summary(checked)}")
+    print(f"{path}: {checked.rows} rows; {kept}; {summary(checked.violations)}")
     return 0 if checked.sound else 1
 
 

@@ -9,13 +9,13 @@ the bound. With start-ups that take a random time, or no whole number of control
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.autoscaling.kernel import NOTHING, Params
 from pointsman.envs.compiled import batched
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
-F = NDArray[np.float64]
 CELLS, PER_TICK = 320, 4
 """Places of the grid of backlogs, and how many of them are one replica's work in a tick."""
 NEGLIGIBLE = 1e-5
@@ -26,7 +26,7 @@ BOUNDED = (
 """Ledger columns that may be priced; other prices, and negative ones but on arrivals, have no bound here."""
 
 
-def clairvoyant(problem: Problem, episodes: int, seed: int, first: int = 0) -> F:
+def clairvoyant(problem: Problem, episodes: int, seed: int, first: int = 0) -> Floats:
     """Lower bounds on the cost per minute of episodes `first`, first + 1 ... of the stream `seed`, [E]."""
     p: Params = problem.params
     if p.markov:
@@ -49,7 +49,7 @@ def clairvoyant(problem: Problem, episodes: int, seed: int, first: int = 0) -> F
     return total / (requests.shape[1] * p.tick)
 
 
-def worlds(problem: Problem, episodes: int, seed: int, first: int) -> tuple[F, F, NDArray[np.int64]]:
+def worlds(problem: Problem, episodes: int, seed: int, first: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Requests and work of every tick of episodes [E, ticks], which no action changes, and replicas at their start [E]."""
     env = BatchEnv(problem, episodes, indices=first + np.arange(episodes), autoreset=False, copy=False)
     env.reset(seed=seed)

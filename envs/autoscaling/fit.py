@@ -4,11 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointsman.envs.autoscaling.trace import DAY, read
-
-F = NDArray[np.float64]
 
 
 def fit(trace: dict[str, Any], part: tuple[int, int], weekly: bool = False, tick: float = 0.25) -> dict[str, Any]:

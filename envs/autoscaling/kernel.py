@@ -12,11 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import episode_key, exponential, log, mix, normal, uniform
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 COLUMNS = (
     "replica_hours", "starts", "stops", "cancelled", "scale_actions", "arrived", "served", "lost", "waiting_minutes", "late",
@@ -47,10 +45,10 @@ class Params(NamedTuple):
     """T ticks to a control interval, H intervals remembered, R replicas at most, S slots of a table of rates."""
 
     markov: bool
-    rate: F  # [S] requests per minute at the middle of a slot
+    rate: Floats  # [S] requests per minute at the middle of a slot
     slot: float  # minutes
-    recorded: F  # [ticks of the recording, 2] requests and work; empty: arrivals are Poisson at the rate
-    profile: F  # [P] requests per minute, by day or week: what is known beforehand
+    recorded: Floats  # [ticks of the recording, 2] requests and work; empty: arrivals are Poisson at the rate
+    profile: Floats  # [P] requests per minute, by day or week: what is known beforehand
     profile_slot: float
     start_first: float  # minute of the table at which the first of the days begins in which episodes start
     start_days: int
@@ -84,9 +82,9 @@ class Params(NamedTuple):
 class Record(NamedTuple):
     """What one control interval brings, [N, ...]."""
 
-    arrivals: F  # [N, T] requests
-    work: F  # [N, T]
-    event: F  # [N] uniform: which event happens (markov)
+    arrivals: Floats  # [N, T] requests
+    work: Floats  # [N, T]
+    event: Floats  # [N] uniform: which event happens (markov)
     key: NDArray[np.uint64]  # [N] for start-up delays of replicas that are started now
 
 
@@ -94,25 +92,25 @@ class State(NamedTuple):
     """N rows."""
 
     key: NDArray[np.uint64]  # [N] of the episode
-    records: I  # [N] consumed so far
-    clock: F  # [N]
-    begin: F  # [N] minute of the table of rates at clock 0
+    records: Integers  # [N] consumed so far
+    clock: Floats  # [N]
+    begin: Floats  # [N] minute of the table of rates at clock 0
     burst: NDArray[np.bool_]  # [N] exogenous: a burst is on
-    boost: F  # [N] exogenous: factor that bursts put on the rate
-    level: F  # [N] exogenous: logarithm of the noise, in standard deviations
-    queue: F  # [N] work that waits (flow), requests in the system (markov)
-    ready: I  # [N]
-    starting: I  # [N]
-    began: F  # [N, R] clocks at which the starting replicas were started, the oldest first (flow)
-    due: F  # [N, R] clocks at which they will be ready; no policy sees them
-    young_work: F  # [N, L] work that arrived in the last L ticks, a ring
-    young_requests: F  # [N, L]
-    young: F  # [N] sum of young_work
-    load: F  # [N, H] work that arrived per minute, interval by interval, the last first
-    smoothed: F  # [N] exponentially weighted load
-    utilisation: F  # [N, H] of the replicas that were ready
-    measured: F  # [N, H] replicas that were ready from the beginning to the end of the interval
-    replicas: F  # [N, H] ready and starting, at decisions
+    boost: Floats  # [N] exogenous: factor that bursts put on the rate
+    level: Floats  # [N] exogenous: logarithm of the noise, in standard deviations
+    queue: Floats  # [N] work that waits (flow), requests in the system (markov)
+    ready: Integers  # [N]
+    starting: Integers  # [N]
+    began: Floats  # [N, R] clocks at which the starting replicas were started, the oldest first (flow)
+    due: Floats  # [N, R] clocks at which they will be ready; no policy sees them
+    young_work: Floats  # [N, L] work that arrived in the last L ticks, a ring
+    young_requests: Floats  # [N, L]
+    young: Floats  # [N] sum of young_work
+    load: Floats  # [N, H] work that arrived per minute, interval by interval, the last first
+    smoothed: Floats  # [N] exponentially weighted load
+    utilisation: Floats  # [N, H] of the replicas that were ready
+    measured: Floats  # [N, H] replicas that were ready from the beginning to the end of the interval
+    replicas: Floats  # [N, H] ready and starting, at decisions
 
 
 def allocate(params: Params, n: int) -> tuple[State, Record]:

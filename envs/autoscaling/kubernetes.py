@@ -7,9 +7,8 @@ a case open, replica_calculator.go of Kubernetes decides.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-F = NDArray[np.float64]
+from pointsman.envs.arrays import Floats
 
 TOLERANCE = 0.1
 """A ratio this close to 1 changes nothing."""
@@ -23,16 +22,18 @@ ROUNDING = 1e-5
 """Numbers that are whole but for the rounding of float32 observations count as whole."""
 
 
-def _up(x: F) -> F:
-    found: F = np.ceil(x - ROUNDING)
+def _up(x: Floats) -> Floats:
+    found: Floats = np.ceil(x - ROUNDING)
     return found
 
 
-def _close(ratio: F, tolerance: Any) -> Any:
+def _close(ratio: Floats, tolerance: Any) -> Any:
     return np.abs(ratio - 1.0) <= tolerance + ROUNDING
 
 
-def recommend(usage: Any, target: Any, measured: Any, unready: Any = 0.0, missing: Any = 0.0, tolerance: Any = TOLERANCE) -> F:
+def recommend(
+    usage: Any, target: Any, measured: Any, unready: Any = 0.0, missing: Any = 0.0, tolerance: Any = TOLERANCE
+) -> Floats:
     """Replicas desired from a resource metric, [N]; at least one pod must have been measured, else nothing changes.
 
     Args:
@@ -61,14 +62,14 @@ def recommend(usage: Any, target: Any, measured: Any, unready: Any = 0.0, missin
     return np.where(measured > 0, found, current)
 
 
-def recommend_external(load: Any, target: Any, current: Any, tolerance: Any = TOLERANCE) -> F:
+def recommend_external(load: Any, target: Any, current: Any, tolerance: Any = TOLERANCE) -> Floats:
     """Replicas desired from a metric of the whole service, such as requests per minute, with a target per pod, [N]."""
     load, target, current = np.broadcast_arrays(*(np.asarray(x, float) for x in (load, target, current)))
     ratio = load / (target * np.maximum(current, 1.0))
     return np.where(_close(ratio, tolerance) & (current > 0), current, _up(load / target))
 
 
-def behave(current: Any, recommendations: Any, least: Any, most: Any, added: Any = 0.0, removed: Any = 0.0) -> F:
+def behave(current: Any, recommendations: Any, least: Any, most: Any, added: Any = 0.0, removed: Any = 0.0) -> Floats:
     """Replicas after stabilisation, the limit on scale-ups, and the configured bounds, [N].
 
     Args:
@@ -82,5 +83,5 @@ def behave(current: Any, recommendations: Any, least: Any, most: Any, added: Any
     wanted = np.where(newest < current, np.minimum(highest, current), newest)
     begin = current - added + removed
     limit = np.maximum(np.maximum(begin + PODS, _up(begin * (1.0 + PERCENT / 100.0))), current)
-    found: F = np.clip(np.where(wanted > current, np.minimum(wanted, limit), wanted), least, most)
+    found: Floats = np.clip(np.where(wanted > current, np.minimum(wanted, limit), wanted), least, most)
     return found

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.autoscaling import kubernetes
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter, Rule
-
-F = NDArray[np.float64]
 
 
 class Target(Rule):
@@ -19,17 +18,17 @@ class Target(Rule):
         super().__init__(problem, **values)
         self.params = problem.params
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         """Replicas that there should be [N], given those that there are; what is no whole number is rounded up."""
         raise NotImplementedError
 
-    def replicas(self, observation: Any) -> F:
+    def replicas(self, observation: Any) -> Floats:
         """Ready and starting [N]."""
         names = [name for name in self._place if name == "ready" or name.startswith("starting")]
-        found: F = np.stack([self.read(observation, name) for name in names]).sum(0)
+        found: Floats = np.stack([self.read(observation, name) for name in names]).sum(0)
         return found
 
-    def read(self, observation: Any, name: str) -> F:
+    def read(self, observation: Any, name: str) -> Floats:
         """A column as float64, so that ratios round as on paper."""
         return self.column(observation, name).astype(float)
 
@@ -40,13 +39,13 @@ class Target(Rule):
         by = np.clip(wanted - replicas, -p.max_change, p.max_change)
         return (by + p.max_change).astype(np.int64)
 
-    def lately(self, observation: Any) -> F:
+    def lately(self, observation: Any) -> Floats:
         """The highest load of the last `memory` intervals, mixed with the smoothed one in the proportion `newest` [N]."""
         loads = np.stack([self.read(observation, f"load_{k}") for k in range(self.params.history)], 1)
         last = np.broadcast_to(np.asarray(self.values["memory"], np.int64), len(loads)) - 1
         peak = np.maximum.accumulate(loads, 1)[np.arange(len(loads)), last]
         newest = self.values["newest"]
-        found: F = newest * peak + (1.0 - newest) * self.read(observation, "smoothed")
+        found: Floats = newest * peak + (1.0 - newest) * self.read(observation, "smoothed")
         return found
 
 
@@ -57,7 +56,7 @@ class Static(Target):
     def space_for(cls, problem: Problem) -> dict[str, Parameter]:
         return {"replicas": Parameter(problem.params.least, problem.params.most, integer=True)}
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         return self.values["replicas"]
 
 
@@ -66,7 +65,7 @@ class ByQueue(Target):
 
     space = {"requests": Parameter(0.5, 20.0), "spare": Parameter(0, 3, integer=True)}
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         return self.read(observation, "queue") / self.values["requests"] + self.values["spare"]
 
 
@@ -81,7 +80,7 @@ class StaticByHour(Target):
 
     space = {"safety": Parameter(0.0, 4.0), "factor": Parameter(0.8, 2.0), "ahead": Parameter(0.0, 1.0)}
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         now, ahead = self.read(observation, "profile"), self.read(observation, "profile_ahead")
         load = now + self.values["ahead"] * (ahead - now)
         return np.ceil(self.values["factor"] * staffing(load, self.values["safety"]))
@@ -101,7 +100,7 @@ class Proportional(Target):
             "slack": Parameter(0.0, 4.0),
         }
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         wanted = (
             self.lately(observation) / self.values["utilisation"]
             + self.read(observation, "backlog") / self.values["drain_minutes"]
@@ -109,7 +108,7 @@ class Proportional(Target):
         return hold(np.ceil(wanted - kubernetes.ROUNDING), replicas, self.values["slack"])
 
 
-def hold(wanted: F, replicas: F, slack: Any) -> F:
+def hold(wanted: Floats, replicas: Floats, slack: Any) -> Floats:
     """The replicas that there are, if no more than `slack` of them are too many."""
     return np.where((wanted < replicas) & (replicas - wanted <= slack), replicas, wanted)
 
@@ -122,7 +121,7 @@ class Kubernetes(Target):
 
     space = {"utilisation": Parameter(0.2, 0.95)}
 
-    def recommendation(self, observation: Any, lag: int) -> F:
+    def recommendation(self, observation: Any, lag: int) -> Floats:
         """What it recommended `lag` intervals ago."""
         replicas = self.replicas(observation) if lag == 0 else self.read(observation, f"replicas_{lag}")
         measured = np.minimum(self.read(observation, f"measured_{lag}"), replicas)
@@ -130,7 +129,7 @@ class Kubernetes(Target):
             self.read(observation, f"utilisation_{lag}"), self.values["utilisation"], measured, replicas - measured
         )
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         p = self.params
         lags = min(int(np.ceil(kubernetes.WINDOW / p.control - kubernetes.ROUNDING)), p.history)
         past = np.stack([self.recommendation(observation, lag) for lag in range(lags)], 1)
@@ -145,7 +144,7 @@ class Kubernetes(Target):
 class KubernetesRequests(Kubernetes):
     """The same autoscaler on the load that arrives, a metric of the whole service with a target per pod, which is tuned."""
 
-    def recommendation(self, observation: Any, lag: int) -> F:
+    def recommendation(self, observation: Any, lag: int) -> Floats:
         replicas = self.replicas(observation) if lag == 0 else self.read(observation, f"replicas_{lag}")
         return kubernetes.recommend_external(self.read(observation, f"load_{lag}"), self.values["utilisation"], replicas)
 
@@ -160,7 +159,7 @@ class Forecast(Proportional):
 
     own = {"safety": Parameter(0.0, 4.0), "deviation": Parameter(0.0, 1.0), "trend": Parameter(0.0, 1.5)}
 
-    def target(self, observation: Any, replicas: F) -> Any:
+    def target(self, observation: Any, replicas: Floats) -> Any:
         value, p = self.values, self.params
         back = min(2, p.history - 1)
         steps = p.start / p.control / max(back, 1)

@@ -18,14 +18,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.cluster import kernel
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
-F = NDArray[np.float64]
 PRICED = {"waiting_time", "slowdown"}
 
 
@@ -35,7 +34,7 @@ def chain(problem: Problem, size: int) -> Any:
     raise PointsmanError(f"{problem.id} has no exact solution here: how long each job has run is part of its state")
 
 
-def arrivals(problem: Problem, episodes: int, seed: int, first: int = 0) -> list[F]:
+def arrivals(problem: Problem, episodes: int, seed: int, first: int = 0) -> list[Floats]:
     """The jobs of episodes as `evaluation.rollout` numbers them, rows [arrival, duration, share of each resource ...]."""
     env = BatchEnv(problem, episodes, indices=first + np.arange(episodes), autoreset=False)
     env.reset(seed=seed)
@@ -55,7 +54,7 @@ def arrivals(problem: Problem, episodes: int, seed: int, first: int = 0) -> list
     return found
 
 
-def bound(problem: Problem, episodes: int, seed: int, first: int = 0) -> F:
+def bound(problem: Problem, episodes: int, seed: int, first: int = 0) -> Floats:
     """A cost [E] in whole episodes that no policy can go below; only for prices of waiting and slowdown."""
     prices = {name: price for name, price in problem.prices.items() if price}
     if not set(prices) <= PRICED or min(prices.values(), default=0.0) < 0 or problem.warmup > 0:
@@ -77,7 +76,7 @@ def bound(problem: Problem, episodes: int, seed: int, first: int = 0) -> F:
     return found
 
 
-def mean_busy(arrival: F, duration: F, area: F, weight: F, horizon: float) -> float:
+def mean_busy(arrival: Floats, duration: Floats, area: Floats, weight: Floats, horizon: float) -> float:
     """Least weighted waiting until the horizon, by mean busy times on the squashed machine."""
     run = np.minimum(duration, horizon - arrival)
     # A job that runs, or is cut off by the horizon, is unfinished for this long without waiting.
@@ -85,14 +84,14 @@ def mean_busy(arrival: F, duration: F, area: F, weight: F, horizon: float) -> fl
     return serve(arrival, area, weight, horizon, lambda j, left: -weight[j] / area[j], fractions=True) - own
 
 
-def shortest_remaining(arrival: F, duration: F, area: F, weight: F, horizon: float) -> float:
+def shortest_remaining(arrival: Floats, duration: Floats, area: Floats, weight: Floats, horizon: float) -> float:
     """Least waiting until the horizon by the number in the system, each job at the least of the weights."""
     run = np.minimum(duration, horizon - arrival)
     count = serve(arrival, area, np.ones_like(area), horizon, lambda j, left: left, fractions=False)
     return float(weight.min() * (count - run.sum()))
 
 
-def serve(arrival: F, area: F, weight: F, horizon: float, key: Any, fractions: bool) -> float:
+def serve(arrival: Floats, area: Floats, weight: Floats, horizon: float, key: Any, fractions: bool) -> float:
     """Integral over time of the weights of unfinished jobs, or of what is left of each, while the lowest key is served."""
     queue: list[tuple[float, int, float]] = []  # key, job, work left
     clock, inside, total, n = 0.0, 0.0, 0.0, 0

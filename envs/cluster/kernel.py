@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from pointsman.envs.cluster.state import F, I, Params, Record, State
+from pointsman.envs.arrays import Floats, Integers
+from pointsman.envs.cluster.state import Params, Record, State
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import episode_key, exponential, log, mix, uniform
 
@@ -43,10 +44,10 @@ def allocate(params: Params, n: int, queue_size: int) -> tuple[State, Record]:
     """Zeroed state and record for `n` rows; no more jobs can run than there are units."""
     resources, places = len(params.capacity), int(params.capacity.sum())
 
-    def floats(*shape: int) -> F:
+    def floats(*shape: int) -> Floats:
         return np.zeros((n, *shape))
 
-    def ints(*shape: int) -> I:
+    def ints(*shape: int) -> Integers:
         return np.zeros((n, *shape), np.int64)
 
     state = State(

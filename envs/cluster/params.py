@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.checks import cumulative, number, numbers, require
 from pointsman.envs.cluster import swf
 from pointsman.envs.cluster.kernel import SUBMITTED, TRACE
-from pointsman.envs.cluster.state import F, Params
+from pointsman.envs.cluster.state import Params
 from pointsman.errors import PointsmanError, unknown
 
 
@@ -99,7 +100,7 @@ def _resources(given: Any, trace: swf.Trace | None) -> dict[str, int]:
     return dict(given)
 
 
-def _range(key: str, given: Any, low: float, most: float = math.inf, whole: bool = True) -> F:
+def _range(key: str, given: Any, low: float, most: float = math.inf, whole: bool = True) -> Floats:
     """A range [from, to]."""
     found = numbers(key, given, 2, low=low)
     require(bool(found[0] <= found[1]), key, "a range [from, to]", given)
@@ -108,7 +109,7 @@ def _range(key: str, given: Any, low: float, most: float = math.inf, whole: bool
     return found
 
 
-def _classes(given: Mapping[str, Any], resources: Mapping[str, int], steps: bool) -> tuple[F, F, F, F]:
+def _classes(given: Mapping[str, Any], resources: Mapping[str, int], steps: bool) -> tuple[Floats, Floats, Floats, Floats]:
     """Cumulative shares, and ranges of durations and of units."""
     share = np.array([number(f"classes.{name}.share", one["share"]) for name, one in given.items()])
     duration, demand, dominant = _no_classes(len(resources), len(given))[1:]
@@ -126,11 +127,11 @@ def _classes(given: Mapping[str, Any], resources: Mapping[str, int], steps: bool
     return cumulative("classes.*.share", share), duration, demand, dominant
 
 
-def _no_classes(resources: int, classes: int = 1) -> tuple[F, F, F, F]:
+def _no_classes(resources: int, classes: int = 1) -> tuple[Floats, Floats, Floats, Floats]:
     return np.ones(classes), np.ones((classes, 2)), np.zeros((classes, resources, 2)), np.zeros((classes, 2))
 
 
-def _part(config: Mapping[str, Any], submitted: F, until: float) -> tuple[Any, int]:
+def _part(config: Mapping[str, Any], submitted: Floats, until: float) -> tuple[Any, int]:
     """Rows at which an episode may begin, first and last + 1, and the row after the last that it may use."""
     if len(submitted) == 0:
         require(not config["stretches"], "stretches", "false without a trace", True)

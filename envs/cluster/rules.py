@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.cluster.env import build
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter, Rule
 
-F = NDArray[np.float64]
 Actions = NDArray[np.int64]
 
 BLOCKS, ANY, BACKFILLS = 0, 1, 2
@@ -51,23 +51,23 @@ class Ordered(Rule):
         # An empty cluster starts something, whatever the rule.
         return np.where(allowed[rows, best] & fits[rows, best], best, np.where(mask[:, wait], wait, fits.argmax(1)))
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         """What the jobs are ordered by [N, M], lowest first; of equals the one that came first."""
         raise NotImplementedError
 
-    def value(self, name: str) -> F:
+    def value(self, name: str) -> Floats:
         """A parameter as a column [N, 1], or [1, 1]."""
         return np.atleast_1d(np.asarray(self.values[name], float))[:, None]
 
-    def share(self, observation: Any) -> F:
+    def share(self, observation: Any) -> Floats:
         """Dominant share of each job [N, M]."""
         return np.max([self.candidate(observation, name) for name in self.shares], 0).astype(float)
 
-    def size(self, observation: Any) -> F:
+    def size(self, observation: Any) -> Floats:
         """The same in units of the first resource: the processors of a job, where there are only processors."""
         return self.share(observation) * self.units
 
-    def time(self, observation: Any, name: str) -> F:
+    def time(self, observation: Any, name: str) -> Floats:
         """Age or estimate of each job [N, M], above 0 where there is a job."""
         return np.maximum(self.candidate(observation, name).astype(float), 1e-9)
 
@@ -78,7 +78,7 @@ class FirstComeFirstServed(Ordered):
     passing = BLOCKS
     space = {}
 
-    def value(self, name: str) -> F:
+    def value(self, name: str) -> Floats:
         """Fixed."""
         return np.array([[float(self.passing)]])
 
@@ -86,7 +86,7 @@ class FirstComeFirstServed(Ordered):
         """Only the head counts."""
         return np.where(mask[:, 0], 0, mask.shape[1] - 1)
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         return np.zeros((1, 1))
 
 
@@ -102,35 +102,35 @@ class Easy(FirstComeFirstServed):
 class ShortestJobFirst(Ordered):
     """By estimated duration."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         return self.time(observation, "estimate")
 
 
 class SmallestFirst(Ordered):
     """By dominant share."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         return self.share(observation)
 
 
 class SmallestAreaFirst(Ordered):
     """By the share of the cluster, over all resources, times estimated duration."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         return self.candidate(observation, "area").astype(float)
 
 
 class Wfp3(Ordered):
     """Processors times the cube of waiting over estimate, highest first (Tang et al. 2009)."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         return -self.size(observation) * (self.time(observation, "age") / self.time(observation, "estimate")) ** 3
 
 
 class Unicep(Ordered):
     """Waiting over the estimate and the logarithm of the processors, highest first (Tang et al. 2009); one processor as two."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         spread = np.log2(np.maximum(self.size(observation), 2.0))
         return -self.time(observation, "age") / (spread * self.time(observation, "estimate"))
 
@@ -138,7 +138,7 @@ class Unicep(Ordered):
 class F1(Ordered):
     """log10(estimate) processors + 870 log10(time of submission) (Carastan-Santos and de Camargo 2017)."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         age = self.candidate(observation, "age").astype(float)
         # Where no clock is shown, time begins with the job that has waited longest.
         clock = self.column(observation, "clock")[:, None] if self._shows_clock(observation) else age.max(1, keepdims=True)
@@ -158,7 +158,7 @@ class Tetris(Ordered):
 
     space = Ordered.space | {"shortness": Parameter(0.0, 2.0)}
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         free = [self.column(observation, name.replace("share/", "free/"))[:, None] for name in self.shares]
         dot = sum(self.candidate(observation, name) * free[k] for k, name in enumerate(self.shares))
         return -dot / self.time(observation, "estimate") ** self.value("shortness")
@@ -167,7 +167,7 @@ class Tetris(Ordered):
 class DominantResourceFairness(Ordered):
     """The user whose dominant share is least comes first (Ghodsi et al. 2011)."""
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         return self.candidate(observation, "user_share").astype(float)
 
 
@@ -176,7 +176,7 @@ class Weighted(Ordered):
 
     space = Ordered.space | {"smallness": Parameter(0.0, 1.0), "aging": Parameter(0.0, 1.0)}
 
-    def index(self, observation: Any) -> F:
+    def index(self, observation: Any) -> Floats:
         estimate, small = self.time(observation, "estimate"), self.value("smallness")
         index = (1.0 - small) * np.log(estimate) + small * np.log(np.maximum(self.share(observation), 1e-9))
         return index - self.value("aging") * np.log1p(self.candidate(observation, "age") / estimate)

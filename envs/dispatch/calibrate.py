@@ -10,6 +10,7 @@ import yaml
 from numpy.typing import NDArray
 
 from pointsman.envs import complete
+from pointsman.envs.arrays import Floats
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.dispatch.env import build
 from pointsman.envs.dispatch.log import Log
@@ -19,7 +20,6 @@ from pointsman.envs.dispatch.staffing import Period, Presence, minutes_since, pr
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
-F = NDArray[np.float64]
 ENOUGH = 30
 """Observations that a class needs for a fit of its own; with fewer it gets that of all classes together."""
 TOLERANCES = tuple(seconds / 60 for seconds in (15, 30, 60, 90, 120, 180))
@@ -106,8 +106,8 @@ def fit(
 
 
 def configuration(
-    template: Mapping[str, Any], table: pd.DataFrame, rates: F, handling: Mapping[str, Handling] | None,
-    patience: Mapping[str, float | None] | None, staff: F | None, pause: float,
+    template: Mapping[str, Any], table: pd.DataFrame, rates: Floats, handling: Mapping[str, Handling] | None,
+    patience: Mapping[str, float | None] | None, staff: Floats | None, pause: float,
 ) -> dict[str, Any]:  # fmt: skip
     """A complete plain config; fitted numbers have four significant digits, so that what is written is what was tried.
 
@@ -143,7 +143,7 @@ def hour_of_week(times: pd.Series) -> NDArray[np.int64]:
     return (24 * times.dt.day_of_week + times.dt.hour).to_numpy(np.int64)
 
 
-def arrival_rates(table: pd.DataFrame, period: Period) -> F:
+def arrival_rates(table: pd.DataFrame, period: Period) -> Floats:
     """Requests per minute by hour of the week [168]: counts over the time observed, the Poisson maximum likelihood."""
     counts = np.bincount(hour_of_week(table["arrival"]), minlength=WEEK_HOURS)
     return counts / (60.0 * np.bincount(period.hours_of_week(), minlength=WEEK_HOURS))
@@ -214,7 +214,7 @@ def trace(table: pd.DataFrame, period: Period, pause: float = 0.0) -> pd.DataFra
     return pd.DataFrame(columns)
 
 
-def simulate(problem: Problem, episodes: int, seed: int, progress: Callable[[float], None] = lambda share: None) -> F:
+def simulate(problem: Problem, episodes: int, seed: int, progress: Callable[[float], None] = lambda share: None) -> Floats:
     """Everyone to people: totals [episodes, 24, FAMILIES, classes] by hour of the day of the decision that they follow."""
     env = BatchEnv(problem, episodes, autoreset=False, copy=False)
     env.reset(seed=seed)

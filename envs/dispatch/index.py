@@ -10,14 +10,13 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.dispatch.rules import Dispatch
 from pointsman.envs.ledger import Ledger
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter
 
-F = NDArray[np.float64]
 BEYOND = 100
 """Requests in the queue up to which D is tabulated; beyond it stays as it is there."""
 
@@ -68,7 +67,7 @@ class Index(Dispatch):
         self.marginal = marginal_costs(problem)
         """D [J, R, H, people, n]; may be replaced, say by that of an exact solution."""
 
-    def _marginals(self, observation: Any) -> F:
+    def _marginals(self, observation: Any) -> Floats:
         """D of each team as it is now, times the weight: [N, J]."""
         teams, regimes, slots, people, n = self.marginal.shape
         rows = len(observation)
@@ -108,17 +107,17 @@ class Index(Dispatch):
         return np.where(mask, cost, np.inf).argmin(1)
 
 
-def _mean_handling(p: Any) -> F:
+def _mean_handling(p: Any) -> Floats:
     """Mean base handling [K, 2], hard and easy."""
     return p.handling * np.exp(p.handling_sigma**2 / 2.0)[:, None]
 
 
-def _share(p: Any) -> F:
+def _share(p: Any) -> Floats:
     """Mean share of each class, [K]."""
     return np.diff(p.class_cumulative, prepend=0.0, axis=1).mean(0)
 
 
-def _mean_work(p: Any, base: F) -> F:
+def _mean_work(p: Any, base: Floats) -> Floats:
     """Mean minutes of each team over the requests that it may have, [J]."""
     able = np.isfinite(p.effort)
     weight = able * _share(p)
@@ -126,7 +125,7 @@ def _mean_work(p: Any, base: F) -> F:
     return (minutes * weight).sum(1) / np.maximum(weight.sum(1), 1e-12)
 
 
-def score_points(p: Any) -> tuple[F, F]:
+def score_points(p: Any) -> tuple[Floats, Floats]:
     """Values of the probability of easy, and their weights."""
     if len(p.bin_easy):
         return p.bin_score, np.diff(p.bin_cumulative, prepend=0.0)
@@ -143,7 +142,7 @@ def score_points(p: Any) -> tuple[F, F]:
     return np.bincount(cell, weight * point, CELLS)[kept] / total[kept], total[kept] / total.sum()
 
 
-def marginal_costs(problem: Problem, rounds: int = 8) -> F:
+def marginal_costs(problem: Problem, rounds: int = 8) -> Floats:
     """D [J, R, H, people, n]: the cost of one more request at a team that has n, by regime, slot and people on duty."""
     p, c = problem.params, Prices.of(problem)
     point, weight = score_points(p)
@@ -180,7 +179,7 @@ def marginal_costs(problem: Problem, rounds: int = 8) -> F:
     return found
 
 
-def _difference(flow: Any, enters: F, lump: F, held: F, death: F) -> F:
+def _difference(flow: Any, enters: Floats, lump: Floats, held: Floats, death: Floats) -> Floats:
     """V(n + 1) - V(n) of birth-death queues that turn requests away at the last n; all [rates, people, n]."""
     birth = flow * enters
     cost = held + flow * lump

@@ -11,8 +11,9 @@ import math
 
 import numpy as np
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
-from pointsman.envs.dispatch.state import F, I, Params, Record, Request, State
+from pointsman.envs.dispatch.state import Params, Record, Request, State
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, exponential, log, mix, normal, uniform
 
 # Columns of a record's noise, NOISE of them drawn ahead; those from SWITCH on serve the regime switches inside one gap.
@@ -55,10 +56,10 @@ def allocate(params: Params, n: int, queue_size: int, automation_size: int) -> t
     teams = params.staff.shape[0]
     staff = max(int(np.ceil(params.staff.max())), 1)
 
-    def floats(*shape: int) -> F:
+    def floats(*shape: int) -> Floats:
         return np.zeros((n, *shape))
 
-    def ints(*shape: int) -> I:
+    def ints(*shape: int) -> Integers:
         return np.zeros((n, *shape), np.int64)
 
     def request() -> Request:

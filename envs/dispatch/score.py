@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
+from pointsman.envs.arrays import Floats
 from pointsman.errors import PointsmanError
 
-F = NDArray[np.float64]
 FOLDS = 5
 ENOUGH = 50
 """Labelled requests of either kind without which no score is fitted."""
@@ -35,7 +35,7 @@ class ScoreFit(NamedTuple):
     """What was fitted: the classifier's area and Brier score, its bins, and what remains unknown."""
 
     auc: Area
-    roc: tuple[F, F]  # false and true positive rates
+    roc: tuple[Floats, Floats]  # false and true positive rates
     brier: float
     bins: pd.DataFrame  # weight, score, labelled, solved, probability, low, high
     labelled: float  # share of the requests
@@ -92,7 +92,7 @@ def _model(features: pd.DataFrame) -> Any:
     return CalibratedClassifierCV(make_pipeline(columns, LogisticRegression(max_iter=2000)), method="sigmoid", cv=FOLDS)
 
 
-def _bins(score: F, known: NDArray[np.bool_], solved: NDArray[np.int64], most: int) -> pd.DataFrame:
+def _bins(score: Floats, known: NDArray[np.bool_], solved: NDArray[np.int64], most: int) -> pd.DataFrame:
     """Bins of about as many requests each, fewer where scores repeat; probabilities rise with the score (isotonic)."""
     from sklearn.isotonic import IsotonicRegression
 
@@ -134,7 +134,7 @@ def wilson(k: Any, n: Any, level: float = 0.95) -> tuple[Any, Any]:
     return np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)
 
 
-def auc_interval(score: Sequence[float] | F, solved: Any, level: float = 0.95) -> Area:
+def auc_interval(score: Sequence[float] | Floats, solved: Any, level: float = 0.95) -> Area:
     """Area under the ROC curve and its interval by DeLong, DeLong and Clarke-Pearson (1988), on the logit scale."""
     score, yes = np.asarray(score, float), np.asarray(solved) == 1
     m, n = int(yes.sum()), int((~yes).sum())

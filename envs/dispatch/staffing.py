@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.dispatch.params import WEEK_HOURS
 from pointsman.errors import PointsmanError
 
-F = NDArray[np.float64]
 LONGEST_PAUSE = 60.0
 """Minutes without a request after which a person counts as away even if nobody waited."""
 
@@ -48,15 +48,15 @@ class Period(NamedTuple):
 class Presence(NamedTuple):
     """When people were at work: minutes since the period's Monday, one entry per unbroken stay; `pause` after a request."""
 
-    starts: F
-    ends: F
+    starts: Floats
+    ends: Floats
     pause: float
 
 
-def time_before(starts: F, ends: F, at: F) -> F:
+def time_before(starts: Floats, ends: Floats, at: Floats) -> Floats:
     """Total length before each time `at` of the intervals from starts to ends (which may overlap)."""
 
-    def since(edges: F) -> F:
+    def since(edges: Floats) -> Floats:
         edges = np.sort(edges)
         passed = np.searchsorted(edges, at, "right")
         return passed * at - np.concatenate([[0.0], edges.cumsum()])[passed]
@@ -64,7 +64,7 @@ def time_before(starts: F, ends: F, at: F) -> F:
     return since(starts) - since(ends)
 
 
-def union(starts: F, ends: F) -> tuple[F, F]:
+def union(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:
     """Disjoint intervals that cover the same time, in order."""
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], np.maximum.accumulate(ends[order])
@@ -72,7 +72,7 @@ def union(starts: F, ends: F) -> tuple[F, F]:
     return starts[fresh], ends[np.concatenate([fresh[1:] - 1, [len(ends) - 1]])] if len(starts) else ends
 
 
-def minutes_since(times: pd.Series, origin: pd.Timestamp) -> F:
+def minutes_since(times: pd.Series, origin: pd.Timestamp) -> Floats:
     """Minutes from `origin`, float64[n]."""
     return ((times - origin) / pd.Timedelta(minutes=1)).to_numpy(np.float64)
 
@@ -101,13 +101,13 @@ def presence(table: pd.DataFrame, period: Period, tolerance: float, longest: flo
     return Presence(np.concatenate(starts), np.concatenate(ends), paused / max(len(served), 1))
 
 
-def staff_by_slot(found: Presence, period: Period, slot: float) -> F:
+def staff_by_slot(found: Presence, period: Period, slot: float) -> Floats:
     """People at work, averaged over each slot of `slot` minutes of the period."""
-    edges: F = period.start_minute + slot * np.arange(int(period.minutes // slot) + 1, dtype=np.float64)
+    edges: Floats = period.start_minute + slot * np.arange(int(period.minutes // slot) + 1, dtype=np.float64)
     return np.maximum(np.diff(time_before(found.starts, found.ends, edges)) / slot, 0.0).round(9)
 
 
-def staffing(found: Presence, period: Period) -> F:
+def staffing(found: Presence, period: Period) -> Floats:
     """People at work by hour of the week [168], averaged over the weeks of the period; 0 where it has no such hour."""
     hours = period.hours_of_week()
     total = np.bincount(hours, staff_by_slot(found, period, 60.0), WEEK_HOURS)

@@ -5,72 +5,71 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
+from pointsman.envs.arrays import Floats, Integers
 
 
 class Params(NamedTuple):
     """What the problem is; K classes, J teams, R regimes, B score bins, H slots of the week (1 or 168)."""
 
-    arrival_rate: F  # [R, H] per minute
-    switching_rate: F  # [R] per minute, of leaving a regime for the next
+    arrival_rate: Floats  # [R, H] per minute
+    switching_rate: Floats  # [R] per minute, of leaving a regime for the next
     slot_minutes: float  # length of a slot; infinite if nothing changes with the hour
-    class_cumulative: F  # [H, K] class mix
-    bin_score: F  # [B] score shown
-    bin_easy: F  # [B] probability of easy; empty: binormal scores
-    bin_cumulative: F  # [B]
-    easy_share: F  # [K] binormal: share of easy requests
-    easy_odds: F  # [K] logarithm of its odds
+    class_cumulative: Floats  # [H, K] class mix
+    bin_score: Floats  # [B] score shown
+    bin_easy: Floats  # [B] probability of easy; empty: binormal scores
+    bin_cumulative: Floats  # [B]
+    easy_share: Floats  # [K] binormal: share of easy requests
+    easy_odds: Floats  # [K] logarithm of its odds
     separation: float  # binormal: distance of the means in standard deviations
     overconfidence: float  # factor on the log-odds of the binormal score; 1 is calibrated
-    handling: F  # [K, 2] by class and easy (0 hard, 1 easy): mean (exponential) or median (lognormal)
-    handling_sigma: F  # [K] of the lognormal; 0: exponential
-    patience: F  # [K] mean
-    target: F  # [K] wait within which an answer counts as in target
-    success: F  # [2] automation succeeds, hard and easy
+    handling: Floats  # [K, 2] by class and easy (0 hard, 1 easy): mean (exponential) or median (lognormal)
+    handling_sigma: Floats  # [K] of the lognormal; 0: exponential
+    patience: Floats  # [K] mean
+    target: Floats  # [K] wait within which an answer counts as in target
+    success: Floats  # [2] automation succeeds, hard and easy
     automation_capacity: int
     latency: float  # mean, exponential
-    bounce_team: I  # [K]
+    bounce_team: Integers  # [K]
     bounce_effort: float  # factor on the handling of requests that have bounced
-    effort: F  # [J, K] minutes that a team takes for one of base handling; infinite: it may not have that class
-    staff: F  # [J, H]; the fraction is the probability of one more in that slot and episode
-    queue_limit: I  # [J]
-    bucket_edge: F  # [BUCKETS] lower edges of the wait buckets
+    effort: Floats  # [J, K] minutes that a team takes for one of base handling; infinite: it may not have that class
+    staff: Floats  # [J, H]; the fraction is the probability of one more in that slot and episode
+    queue_limit: Integers  # [J]
+    bucket_edge: Floats  # [BUCKETS] lower edges of the wait buckets
     horizon: float
     start: float  # minute of the week at which an episode starts; negative: drawn
-    trace: F  # [T, 4] recorded arrival minute, class, handling, patience; NaN: drawn
+    trace: Floats  # [T, 4] recorded arrival minute, class, handling, patience; NaN: drawn
     regime_observed: bool
     rich: tuple[bool, ...]  # (): without pickups, outages, drift and unnoticed failures, and what follows is not read
     pickup: bool  # people decide on easy requests that they have picked up
     forward_minutes: float  # of the person who forwards
     places_shown: int  # of each queue, in the observation
     unnoticed: float  # share of automation's failures that nobody notices
-    outage: F  # [2] mean minutes from an outage to the next, and of an outage, exponential; infinite: none
-    drift: F  # [3] share of the discrimination that remains in the end, minutes of the episode when its loss begins and ends
+    outage: Floats  # [2] mean minutes from an outage to the next, and of an outage, exponential; infinite: none
+    drift: Floats  # [3] share of the discrimination that remains in the end, minutes of the episode when its loss begins and ends
     bin_mean: float  # mean of bin_easy
 
 
 class Request(NamedTuple):
     """What one arrival brings, [N] each; handling and patience are base quantities in minutes."""
 
-    kind: I  # class
-    score: F
-    easy: I
-    handling: F
-    patience: F  # measured from joining a queue
-    success: F  # uniform: automation succeeds iff below its success probability
-    latency: F
+    kind: Integers  # class
+    score: Floats
+    easy: Integers
+    handling: Floats
+    patience: Floats  # measured from joining a queue
+    success: Floats  # uniform: automation succeeds iff below its success probability
+    latency: Floats
 
 
 class Record(NamedTuple):
     """The request drawn next, and what it is drawn from; a function of the exogenous state, so drawing it twice does no harm."""
 
-    gap: F  # [N] minutes since the request before
-    regime: I  # [N] at its arrival
-    switch: F  # [N]
+    gap: Floats  # [N] minutes since the request before
+    regime: Integers  # [N] at its arrival
+    switch: Floats  # [N]
     request: Request
     key: NDArray[np.uint64]  # [N]
-    noise: F  # [C, N] exponentials of mean 1 in GAP, HANDLING, PATIENCE and LATENCY, else uniforms
+    noise: Floats  # [C, N] exponentials of mean 1 in GAP, HANDLING, PATIENCE and LATENCY, else uniforms
 
 
 class State(NamedTuple):
@@ -80,24 +79,24 @@ class State(NamedTuple):
     """
 
     key: NDArray[np.uint64]  # [N] of the episode
-    records: I  # [N] consumed so far
-    clock: F  # [N] minutes since the start of the first week
-    origin: F  # [N] clock at reset
-    arrived: F  # [N] clock of the last arrival
-    regime: I  # [N]
-    switch: F  # [N] clock of the next regime switch
+    records: Integers  # [N] consumed so far
+    clock: Floats  # [N] minutes since the start of the first week
+    origin: Floats  # [N] clock at reset
+    arrived: Floats  # [N] clock of the last arrival
+    regime: Integers  # [N]
+    switch: Floats  # [N] clock of the next regime switch
     request: Request  # that arrived last
-    picked: I  # [N] 1 + the team of the person who has picked up a request and decides; 0: the arrival is at hand
-    held: F  # [N, 5] the request picked up
-    busy: I  # [N, J]
-    completion: F  # [N, J, S] clocks, latest first
-    on_duty: I  # [N, J] staff in the present slot
-    slot_end: F  # [N] clock of the next staffing change
-    waiting: I  # [N, J]
-    called: I  # [N, J] of those waiting, who have left since the last decision; 0 at a decision
-    queue: F  # [N, J, Q, 4]
-    second: F  # [N, J, Q, 3] the same requests, for those who might forward them
-    in_automation: I  # [N]
-    outages: I  # [N] begun and ended so far: odd in an outage
-    outage_switch: F  # [N] clock at which the next begins or ends
-    flight: F  # [N, A, 5]
+    picked: Integers  # [N] 1 + the team of the person who has picked up a request and decides; 0: the arrival is at hand
+    held: Floats  # [N, 5] the request picked up
+    busy: Integers  # [N, J]
+    completion: Floats  # [N, J, S] clocks, latest first
+    on_duty: Integers  # [N, J] staff in the present slot
+    slot_end: Floats  # [N] clock of the next staffing change
+    waiting: Integers  # [N, J]
+    called: Integers  # [N, J] of those waiting, who have left since the last decision; 0 at a decision
+    queue: Floats  # [N, J, Q, 4]
+    second: Floats  # [N, J, Q, 3] the same requests, for those who might forward them
+    in_automation: Integers  # [N]
+    outages: Integers  # [N] begun and ended so far: odd in an outage
+    outage_switch: Floats  # [N] clock at which the next begins or ends
+    flight: Floats  # [N, A, 5]

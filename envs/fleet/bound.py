@@ -11,16 +11,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.fleet import kernel
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 PRICED = ("arrived", "served", "lost/refused", "lost/abandoned", "lost/turned_away", "value", "loaded_km")
 NOT_NEGATIVE = ("pickup_minutes", "empty_km", "waiting_minutes")
@@ -30,29 +27,29 @@ NOT_NEGATIVE = ("pickup_minutes", "empty_km", "waiting_minutes")
 class Day(NamedTuple):
     """V vehicles and n requests in the order of their arrival; what comes before a request is a vehicle or a request."""
 
-    since: F  # [n]
-    first: F  # [n] earliest decision
-    last: F  # [n] latest decision
-    minutes: F  # [V + n, n] from a decision until the vehicle is free again
-    gain: F  # [V + n, n] of serving a request instead of not, waiting left aside
+    since: Floats  # [n]
+    first: Floats  # [n] earliest decision
+    last: Floats  # [n] latest decision
+    minutes: Floats  # [V + n, n] from a decision until the vehicle is free again
+    gain: Floats  # [V + n, n] of serving a request instead of not, waiting left aside
     wait: float  # what each minute takes from it
     batch: float  # decisions are at its multiples; 0: at any time
-    earliest: I  # [n] slots in which a vehicle may come free after a request, first and last
-    latest: I
+    earliest: Integers  # [n] slots in which a vehicle may come free after a request, first and last
+    latest: Integers
     slot: float  # minutes
 
 
 class Paths(NamedTuple):
     """The best that a vehicle can do from a request on, K slots; filled by `best_paths`."""
 
-    worth: F  # [n, K] from a slot on in which it is free at the destination
-    then: I  # [n, K] the request that it serves next; -1: none
-    ahead: F  # [V + n] by a request that has not arrived yet
-    ahead_by: I  # [V + n]
-    used: I  # [n] how many of the vehicles serve a request
+    worth: Floats  # [n, K] from a slot on in which it is free at the destination
+    then: Integers  # [n, K] the request that it serves next; -1: none
+    ahead: Floats  # [V + n] by a request that has not arrived yet
+    ahead_by: Integers  # [V + n]
+    used: Integers  # [n] how many of the vehicles serve a request
 
 
-def hindsight(problem: Problem, seed: int, episodes: int, slot: float = 0.25, rounds: int = 200) -> F:
+def hindsight(problem: Problem, seed: int, episodes: int, slot: float = 0.25, rounds: int = 200) -> Floats:
     """Lower bounds [E] on the cost of the episodes that `evaluation.rollout.rollout` runs from this seed, warm-up included.
 
     Args:
@@ -88,7 +85,7 @@ def _episode(problem: Problem, prices: dict[str, float], seed: int, index: int, 
         np.zeros(n, np.int64),
     )  # fmt: skip
 
-    def most(price: F) -> float:
+    def most(price: Floats) -> float:
         """The most that can be gained over serving nobody."""
         return float(best_paths(day, paths, price)) + float(price.sum())
 
@@ -116,7 +113,7 @@ def _episode(problem: Problem, prices: dict[str, float], seed: int, index: int, 
     return unserved - best
 
 
-def known(problem: Problem, seed: int, index: int) -> tuple[F, F]:
+def known(problem: Problem, seed: int, index: int) -> tuple[Floats, Floats]:
     """All requests of an episode [n, FIELDS], and where its vehicles start [V, 2]."""
     env = BatchEnv(problem, 1, indices=np.array([index]), autoreset=False)
     size = int(problem.params.horizon * problem.params.arrival_rate.max() * 2) + 100
@@ -130,7 +127,7 @@ def known(problem: Problem, seed: int, index: int) -> tuple[F, F]:
         size = count
 
 
-def day_of(problem: Problem, prices: dict[str, float], requests: F, starts: F, slot: float) -> tuple[Day, float]:
+def day_of(problem: Problem, prices: dict[str, float], requests: Floats, starts: Floats, slot: float) -> tuple[Day, float]:
     """The day, and what it costs to serve nobody."""
     p, wait = problem.params, prices["waiting_minutes"]
     since, deadline, pace = (requests[:, k].copy() for k in (kernel.SINCE, kernel.DEADLINE, kernel.PACE_OF))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.fleet import kernel
 from pointsman.envs.ledger import Ledger
@@ -21,20 +22,18 @@ from pointsman.errors import PointsmanError
 
 LARGEST = 400_000
 """States that a chain may have."""
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 
 class Types(NamedTuple):
     """What the chain is made of: K types of requests; Z idle states of a vehicle and then the busy ones, B in all."""
 
-    origin: I  # [K] zones
-    destination: I  # [K]
-    share: F  # [K] of the arrivals
-    km: F  # [Z, Z]
-    place: I  # [B] zone of an idle vehicle, or destination
-    mean: F  # [B] minutes, 0: idle
-    after: I  # [Z, K] what a vehicle in a zone does that is given a type
+    origin: Integers  # [K] zones
+    destination: Integers  # [K]
+    share: Floats  # [K] of the arrivals
+    km: Floats  # [Z, Z]
+    place: Integers  # [B] zone of an idle vehicle, or destination
+    mean: Floats  # [B] minutes, 0: idle
+    after: Integers  # [Z, K] what a vehicle in a zone does that is given a type
 
 
 def types_of(p: kernel.Params) -> Types:
@@ -72,8 +71,8 @@ def chain(problem: Problem, size: int) -> Chain:
     rates = np.divide(1.0, t.mean, out=np.zeros(doings), where=t.mean > 0)
     total = p.arrival_rate[0] + vehicles * rates.max() + 1.0 / p.patience
 
-    def state(does: I, waits: I, event: Any) -> I:
-        found: I = np.ravel_multi_index((*does.T, waits, np.broadcast_to(event, len(does))), shape)
+    def state(does: Integers, waits: Integers, event: Any) -> Integers:
+        found: Integers = np.ravel_multi_index((*does.T, waits, np.broadcast_to(event, len(does))), shape)
         return found
 
     drift, sojourn = _between(problem, t, ledger, does, waits, rates, total, state)
@@ -81,7 +80,7 @@ def chain(problem: Problem, size: int) -> Chain:
     transitions, booked, mask = [], [], np.zeros((states, vehicles + 2), bool)
     left = np.where(freed, 0, waits)  # who waits once the request at hand has gone
 
-    def decided(action: int, legal: Any, does: I, waits: I, lump: F) -> None:
+    def decided(action: int, legal: Any, does: Integers, waits: Integers, lump: Floats) -> None:
         mask[:, action] = legal
         jump = sparse.csr_array((np.ones(states), (rows, state(does, waits, 0))), (states, states))
         transitions.append(jump @ drift)
@@ -111,8 +110,8 @@ def chain(problem: Problem, size: int) -> Chain:
 
 
 def _between(
-    problem: Problem, t: Types, ledger: Ledger, does: I, waits: I, rates: F, total: float, state: Any
-) -> tuple[Any, F]:  # fmt: skip
+    problem: Problem, t: Types, ledger: Ledger, does: Integers, waits: Integers, rates: Floats, total: float, state: Any
+) -> tuple[Any, Floats]:  # fmt: skip
     """What happens in 1 / Lambda once all is decided: transitions [S, S], and expected quantities [S, C]."""
     p, kinds, zones, states = problem.params, len(t.origin), len(problem.params.zone), len(does)
     targets, flows = [], []
@@ -139,7 +138,7 @@ def _between(
     return drift, sojourn
 
 
-def _trip(p: kernel.Params, t: Types, ledger: Ledger, at: I, hand: I) -> F:
+def _trip(p: kernel.Params, t: Types, ledger: Ledger, at: Integers, hand: Integers) -> Floats:
     """Expected quantities [S, C] of giving the request at hand to a vehicle in zone `at`."""
     found = np.zeros((len(at), len(ledger.columns)))
     empty, loaded = t.km[at, t.origin[hand]], t.km[t.origin[hand], t.destination[hand]]
@@ -151,7 +150,9 @@ def _trip(p: kernel.Params, t: Types, ledger: Ledger, at: I, hand: I) -> F:
     return found
 
 
-def _seen(problem: Problem, t: Types, does: I, waits: I, hand: I, arrival: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _seen(
+    problem: Problem, t: Types, does: Integers, waits: Integers, hand: Integers, arrival: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """Observations [S, F], written by the kernel for a state that stands for each."""
     p = problem.params
     env = BatchEnv(problem, len(does), autoreset=False)

@@ -15,11 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, exponential, mix, uniform
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 COLUMNS = (
     "arrived", "served", "lost/refused", "lost/abandoned", "lost/turned_away", "value", "pickup_minutes", "empty_km",
@@ -45,18 +43,18 @@ class Params(NamedTuple):
     """T slots of time-varying arrivals (1: constant), Z zones."""
 
     vehicles: int
-    arrival_rate: F  # [T] per minute
+    arrival_rate: Floats  # [T] per minute
     slot_minutes: float
-    zone: F  # [Z, 3] centre and spread in km; spread below 0: anywhere
-    origin_cumulative: F  # [Z]
-    destination_cumulative: F  # [Z, Z] by zone of origin
+    zone: Floats  # [Z, 3] centre and spread in km; spread below 0: anywhere
+    origin_cumulative: Floats  # [Z]
+    destination_cumulative: Floats  # [Z, Z] by zone of origin
     width: float  # km
     height: float
     detour: float
     minutes_per_km: float  # by road
     service_minutes: float
     patience: float
-    value: F  # [3] base, per km of the trip, spread
+    value: Floats  # [3] base, per km of the trip, spread
     exponential: bool  # times of trips; nothing is shown then that tells how long one has lasted
     batch: float  # 0: decisions at events
     waiting_limit: int
@@ -67,36 +65,36 @@ class Params(NamedTuple):
 class Record(NamedTuple):
     """The request that arrives, and space to work in."""
 
-    request: F  # [N, FIELDS]; PACE_OF scales the minutes of its trip
-    nearest: F  # [N, V] squared kilometres from a vehicle to the nearest other request
-    other: I  # [N, V] its place in the queue, -1: there is none
+    request: Floats  # [N, FIELDS]; PACE_OF scales the minutes of its trip
+    nearest: Floats  # [N, V] squared kilometres from a vehicle to the nearest other request
+    other: Integers  # [N, V] its place in the queue, -1: there is none
 
 
 class State(NamedTuple):
     """N rows, V vehicles, Q places to wait. A vehicle is where it has been set free, or will be."""
 
     key: NDArray[np.uint64]  # [N] of the episode
-    records: I  # [N] consumed so far
-    clock: F  # [N]
-    arrival: F  # [N] clock of the next arrival
-    batches: I  # [N] whose time has come
-    x: F  # [N, V]
-    y: F  # [N, V]
-    free_at: F  # [N, V]
-    planned: F  # [N, V] minutes of the trip under way, as expected
-    waiting: I  # [N]
-    queue: F  # [N, Q, FIELDS] first come first
-    hand: I  # [N] place of the request at hand
+    records: Integers  # [N] consumed so far
+    clock: Floats  # [N]
+    arrival: Floats  # [N] clock of the next arrival
+    batches: Integers  # [N] whose time has come
+    x: Floats  # [N, V]
+    y: Floats  # [N, V]
+    free_at: Floats  # [N, V]
+    planned: Floats  # [N, V] minutes of the trip under way, as expected
+    waiting: Integers  # [N]
+    queue: Floats  # [N, Q, FIELDS] first come first
+    hand: Integers  # [N] place of the request at hand
     sweep: NDArray[np.bool_]  # [N] the queue is being gone through; else the request at hand has just arrived
 
 
 def allocate(params: Params, n: int) -> tuple[State, Record]:
     """Zeroed state and record for `n` rows."""
 
-    def floats(*shape: int) -> F:
+    def floats(*shape: int) -> Floats:
         return np.zeros((n, *shape))
 
-    def ints() -> I:
+    def ints() -> Integers:
         return np.zeros(n, np.int64)
 
     v = params.vehicles

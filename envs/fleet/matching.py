@@ -10,24 +10,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 
 class Room(NamedTuple):
     """Space to work in, for R requests and V vehicles."""
 
-    gain: F  # [R, V] by request and idle vehicle; columns from the number of vehicles on are not read
-    of: I  # [V + R + 1] 1 + the request in a column, 0: none; columns count from 1, those past the vehicles are for staying alone
-    way: I  # [V + R + 1] column before it on the path
-    reach: F  # [V + R + 1] length of the path to a column
+    gain: Floats  # [R, V] by request and idle vehicle; columns from the number of vehicles on are not read
+    of: Integers  # [V + R + 1] 1 + the request in a column, 0: none; columns count from 1, those past the vehicles are nobody's
+    way: Integers  # [V + R + 1] column before it on the path
+    reach: Floats  # [V + R + 1] length of the path to a column
     done: NDArray[np.bool_]  # [V + R + 1]
-    price: F  # [V + R + 1] potential of a column
-    worth: F  # [R + 1] potential of a request
-    vehicle: I  # [V] that a column stands for
-    request: I  # [R] that a row stands for
+    price: Floats  # [V + R + 1] potential of a column
+    worth: Floats  # [R + 1] potential of a request
+    vehicle: Integers  # [V] that a column stands for
+    request: Integers  # [R] that a row stands for
 
     @classmethod
     def of_size(cls, requests: int, vehicles: int) -> "Room":

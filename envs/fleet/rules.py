@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.fleet.matching import Room, match_rows
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter, Rule
 
-F = NDArray[np.float64]
 Actions = NDArray[np.int64]
 
 
@@ -21,7 +21,7 @@ class Nearest(Rule):
         chosen, _ = self.nearest(observation, mask)
         return self.otherwise(chosen, np.zeros(len(mask), bool), mask)
 
-    def nearest(self, observation: Any, mask: NDArray[np.bool_]) -> tuple[Actions, F]:
+    def nearest(self, observation: Any, mask: NDArray[np.bool_]) -> tuple[Actions, Floats]:
         """The nearest idle vehicle of each row, -1 if none is idle, and its minutes to the pickup."""
         minutes = np.where(mask[:, :-2], self.candidate(observation, "pickup_minutes"), np.inf)
         best, rows = minutes.argmin(1), np.arange(len(minutes))
@@ -74,7 +74,7 @@ class Batched(Nearest):
         }
         self.service_minutes = p.service_minutes
 
-    def gains(self, trip_minutes: F, value: F) -> tuple[F, Any]:
+    def gains(self, trip_minutes: Floats, value: Floats) -> tuple[Floats, Any]:
         """Gain [N, R] of a vehicle that stands beside a request, and what a minute of pickup takes from it (a number, or [N])."""
         return np.broadcast_to(self.row("within"), trip_minutes.shape), 1.0
 
@@ -87,7 +87,7 @@ class Batched(Nearest):
         """What the matching gives to the request at hand; the others will be at hand in turn, and get what is theirs."""
         shown = range(self.room.gain.shape[0] - 1)
 
-        def each(name: str) -> F:
+        def each(name: str) -> Floats:
             columns = [self.column(observation, name)] + [self.column(observation, f"other_{k}/{name}") for k in shown]
             return np.stack(columns, 1).astype(float)
 
@@ -122,7 +122,7 @@ class BatchedValue(Batched):
         own = {"minute_worth": Parameter(0.0, 2.0 * earnings(problem)), "most_waiting": most_waiting(problem)}
         return intervals(problem) | own
 
-    def gains(self, trip_minutes: F, value: F) -> tuple[F, Any]:
+    def gains(self, trip_minutes: Floats, value: Floats) -> tuple[Floats, Any]:
         price, worth = self.prices, self.row("minute_worth")
         km = (trip_minutes - self.service_minutes) / self.minutes_per_km
         base = price["lost"] - price["value"] * value - price["loaded_km"] * km - worth * trip_minutes

@@ -7,14 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import signal, stats
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.checks import number, require
 from pointsman.errors import PointsmanError, unknown
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 TAIL = 1e-10
 """Demand of smaller probability is cut off: it counts as the largest value kept. With a penalty p the long-run cost of any
@@ -28,9 +25,9 @@ LARGEST = 200_000
 class Demand(NamedTuple):
     """Values ascending from 0 in steps of 1, their probabilities, and the recorded periods, if that is what is replayed."""
 
-    value: I  # [D]
-    probability: F  # [D]
-    trace: I  # [T]
+    value: Integers  # [D]
+    probability: Floats  # [D]
+    trace: Integers  # [T]
 
     @property
     def mean(self) -> float:
@@ -42,7 +39,7 @@ class Demand(NamedTuple):
         """Of the units in a period."""
         return float(self.value**2 @ self.probability) - self.mean**2
 
-    def over(self, periods: int) -> F:
+    def over(self, periods: int) -> Floats:
         """Probabilities of total demand 0, 1, 2 ... in so many independent periods."""
         found = np.ones(1)
         for _ in range(periods):
@@ -70,7 +67,7 @@ def demand_of(config: Mapping[str, Any]) -> Demand:
     return law(config, factor)
 
 
-def _listed(probability: Any, trace: I | None = None) -> Demand:
+def _listed(probability: Any, trace: Integers | None = None) -> Demand:
     """Probabilities of 0, 1, 2 ..., the rest of the mass at the end of the list."""
     kept = np.array(probability, float)
     kept[-1] += max(1.0 - kept.sum(), 0.0)
@@ -151,7 +148,7 @@ def whole(key: str, value: Any, low: int = 0) -> int:
     return int(value)
 
 
-def recorded(trace: Any) -> F:
+def recorded(trace: Any) -> Floats:
     """Recorded demand [T] of a list, or of a CSV file's column demand; errors name the place."""
     if isinstance(trace, str):
         if not Path(trace).is_file():
@@ -168,7 +165,7 @@ def recorded(trace: Any) -> F:
     return checked(np.array([_float(value) for value in trace]), lambda k: f"trace[{k}]", trace)
 
 
-def checked(found: F, where: Callable[[int], str], given: Any) -> F:
+def checked(found: Floats, where: Callable[[int], str], given: Any) -> Floats:
     """Demands that are all whole numbers of at least 0 and not all 0; an error names the first that is not."""
     bad = ~(np.isfinite(found) & (found >= 0) & (found == np.floor(found)))
     for k in np.flatnonzero(bad)[:1]:

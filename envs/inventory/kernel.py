@@ -10,11 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, mix, uniform
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 UNLIMITED = 1 << 40
 """A limit that nothing reaches."""
@@ -35,16 +33,16 @@ FULL: dict[int, str] = {}
 class Params(NamedTuple):
     """P sources, A most choices of a source, D values of demand, G places of the guide, T recorded periods (0: drawn)."""
 
-    lead: I  # [P] lead time
-    choices: I  # [P] number of actions
-    quantity: I  # [P, A] units that an action orders, ascending from 0
-    order_limit: I  # [P] units in one order
+    lead: Integers  # [P] lead time
+    choices: Integers  # [P] number of actions
+    quantity: Integers  # [P, A] units that an action orders, ascending from 0
+    order_limit: Integers  # [P] units in one order
     position_limit: int  # units in stock and on order together, less those that wait, after an order
     backlog_limit: int  # units that wait; what exceeds it is lost (0: lost sales)
-    demand_value: I  # [D] ascending
-    demand_cumulative: F  # [D]
-    guide: I  # [G] the first value whose cumulative probability exceeds k / G
-    trace: I  # [T] demand as recorded
+    demand_value: Integers  # [D] ascending
+    demand_cumulative: Floats  # [D]
+    guide: Integers  # [G] the first value whose cumulative probability exceeds k / G
+    trace: Integers  # [T] demand as recorded
     start: int  # units in stock at reset
     horizon: float
 
@@ -52,23 +50,23 @@ class Params(NamedTuple):
 class Record(NamedTuple):
     """What one period brings, [N]."""
 
-    demand: I
+    demand: Integers
 
 
 class State(NamedTuple):
     """N rows."""
 
     key: NDArray[np.uint64]  # [N] of the episode
-    records: I  # [N] periods so far
-    first: I  # [N] recorded period at which the episode starts
-    stock: I  # [N] on hand; negative: units that wait
-    due: I  # [N, L] units that arrive in 1, 2 ... L periods, L being the longest lead time
+    records: Integers  # [N] periods so far
+    first: Integers  # [N] recorded period at which the episode starts
+    stock: Integers  # [N] on hand; negative: units that wait
+    due: Integers  # [N, L] units that arrive in 1, 2 ... L periods, L being the longest lead time
 
 
 def allocate(params: Params, n: int) -> tuple[State, Record]:
     """Zeroed state and record for `n` rows."""
 
-    def ints(*shape: int) -> I:
+    def ints(*shape: int) -> Integers:
         return np.zeros((n, *shape), np.int64)
 
     return State(np.zeros(n, np.uint64), ints(), ints(), ints(), ints(int(params.lead.max()))), Record(ints())

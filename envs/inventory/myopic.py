@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Rule
 
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 CHUNK = 50_000
 """States whose distributions are worked out side by side."""
 
@@ -35,7 +34,7 @@ class Myopic1(Rule):
         self.known: dict[bytes, int] = {}
         self.places = 0
 
-    def decide(self, observation: Any, mask: NDArray[np.bool_]) -> I:
+    def decide(self, observation: Any, mask: NDArray[np.bool_]) -> Integers:
         states = np.ascontiguousarray(observation, np.int64)
         keys = [row.tobytes() for row in states]
         fresh = list({key: k for k, key in enumerate(keys) if key not in self.known}.values())
@@ -44,11 +43,11 @@ class Myopic1(Rule):
                 self.known[keys[k]] = int(action)
         return np.minimum([self.known[key] for key in keys], mask.sum(1) - 1)
 
-    def costs(self, states: I) -> F:
+    def costs(self, states: Integers) -> Floats:
         """What each order costs, as far as the rule looks, [R, A] for states [R, L] of stock and units due."""
         return self.arrival_costs(states)
 
-    def arrival_costs(self, states: I) -> F:
+    def arrival_costs(self, states: Integers) -> Floats:
         """Expected cost of the period in which an order arrives [R, A]."""
         self._prepare(int(states.sum(1).max()) + 1)
         parts = [self._arrival_costs(states[k : k + CHUNK]) for k in range(0, len(states), CHUNK)]
@@ -68,7 +67,7 @@ class Myopic1(Rule):
         each = self.holding * np.maximum(stock - self.value, 0) + self.penalty * np.maximum(self.value - stock, 0)
         self.period = each @ self.probability
 
-    def _arrival_costs(self, states: I) -> F:
+    def _arrival_costs(self, states: Integers) -> Floats:
         share = np.zeros((len(states), self.places))
         share[np.arange(len(states)), states[:, 0]] = 1.0
         for k in range(self.lead):
@@ -76,18 +75,18 @@ class Myopic1(Rule):
             if k + 1 < self.lead:
                 source = np.arange(self.places) - states[:, k + 1, None]
                 share = np.where(source >= 0, np.take_along_axis(share, np.maximum(source, 0), 1), 0.0)
-        found: F = share @ self.period[np.arange(self.places)[:, None] + self.quantity]
+        found: Floats = share @ self.period[np.arange(self.places)[:, None] + self.quantity]
         return found
 
 
 class Myopic2(Myopic1):
     """The least expected cost of the period in which the order arrives and of the next, to which the next order is fitted."""
 
-    def costs(self, states: I) -> F:
+    def costs(self, states: Integers) -> Floats:
         rows = max(CHUNK // (len(self.quantity) * len(self.value)), 1)
         return np.concatenate([self._costs(states[k : k + rows]) for k in range(0, len(states), rows)])
 
-    def _costs(self, states: I) -> F:
+    def _costs(self, states: Integers) -> Floats:
         quantity, value = self.quantity[:, None], self.value
         following = np.zeros((len(states), len(quantity), len(value), states.shape[1]), np.int64)
         following[..., :-1] = states[:, None, None, 1:]
@@ -98,5 +97,5 @@ class Myopic2(Myopic1):
         # Any demand above the stock leaves nothing: many of these are the same.
         ahead, place = np.unique(following.reshape(-1, states.shape[1]), axis=0, return_inverse=True)
         best = self.arrival_costs(ahead).min(1)[place.reshape(following.shape[:-1])]
-        found: F = self.arrival_costs(states) + best @ self.probability
+        found: Floats = self.arrival_costs(states) + best @ self.probability
         return found

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.inventory.demand import demand_of
 from pointsman.envs.inventory.items import with_item
 from pointsman.envs.inventory.myopic import Myopic1, Myopic2
@@ -12,7 +13,6 @@ from pointsman.envs.inventory.params import sources, worth_while
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter, Rule
 
-F = NDArray[np.float64]
 Actions = NDArray[np.int64]
 
 
@@ -27,7 +27,7 @@ class Ordering(Rule):
         found = ranges(problem)
         return {name: found[name] for name in cls.wanted}
 
-    def position(self, observation: Any, periods: int | None = None) -> F:
+    def position(self, observation: Any, periods: int | None = None) -> Floats:
         """Units in stock, less those that wait, and on order [N]; with `periods`, only what arrives within so many."""
         arrivals = int(self.params.lead.max()) - 1
         names = ["stock", *(f"due_{k}" for k in range(1, 1 + (arrivals if periods is None else min(periods, arrivals))))]
@@ -91,7 +91,7 @@ class DualIndex(Ordering):
 
     wanted: ClassVar[tuple[str, ...]] = ("level", "expedite_level")
 
-    def regular(self, short: F) -> Any:
+    def regular(self, short: Floats) -> Any:
         """Units of the regular source, given what the position lacks."""
         return short
 
@@ -107,7 +107,7 @@ class CappedDualIndex(DualIndex):
 
     wanted = ("level", "expedite_level", "cap")
 
-    def regular(self, short: F) -> Any:
+    def regular(self, short: Floats) -> Any:
         return np.minimum(short, self.values["cap"])
 
 
@@ -120,7 +120,7 @@ class TailoredBaseSurge(DualIndex):
         super().__init__(problem, **values)
         self.values["level"] = np.inf
 
-    def regular(self, short: F) -> Any:
+    def regular(self, short: Floats) -> Any:
         return self.values["quantity"]
 
 

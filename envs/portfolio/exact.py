@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import binom
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.markov import Chain, enumerate_chain
 from pointsman.envs.portfolio.events import events
 from pointsman.envs.portfolio.kernel import EASY, HARD, Params, State
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
-
-F = NDArray[np.float64]
 
 
 def chain(problem: Problem, size: int) -> Chain:
@@ -62,7 +61,7 @@ class Bound(NamedTuple):
     """No policy costs less per week than `cost`; `price` is what a person-week of each role is worth there."""
 
     cost: float
-    price: F  # [R]
+    price: Floats  # [R]
 
 
 def bound(problem: Problem, points: int = 41) -> Bound:
@@ -79,7 +78,7 @@ def bound(problem: Problem, points: int = 41) -> Bound:
     limits = [*[weeks for weeks in LEFT if weeks < p.horizon], p.horizon]
     late = np.diff(limits, prepend=0.0) / p.horizon  # share of the weeks whose proposals have so long left, at most
 
-    def most(by_role: F) -> float:
+    def most(by_role: Floats) -> float:
         by_role, total = np.maximum(by_role, 0.0), 0.0
         for c, one in enumerate(projects):
             values = [one.value(by_role + wage, limit) if p.arrival[c] > 0 else 0.0 for limit in limits[:-1]]
@@ -105,11 +104,11 @@ def projects_of(problem: Problem, points: int = 41) -> list["Project"]:
 class Options(NamedTuple):
     """Value of each option [pilots run, milestones, belief], NEVER where there is none, and of the best."""
 
-    best: F
-    wait: F
-    work: F
-    pilot: F
-    ship: F
+    best: Floats
+    wait: Floats
+    work: Floats
+    pilot: Floats
+    ship: Floats
 
 
 class Project:
@@ -125,7 +124,7 @@ class Project:
         self.test = np.array(tests)  # [G + 1, B, B] what a test after so many milestones does to the belief
         self.pilot = self._update(np.array([p.pilot_good[c], 1.0 - p.pilot_good[c]]).T)
 
-    def _update(self, likelihood: F) -> F:
+    def _update(self, likelihood: Floats) -> Floats:
         """[B, B]: where beliefs go, each between the two points next to it; likelihood [2, K] of K outcomes if easy, if hard."""
         easy, hard = likelihood
         b = self.belief
@@ -139,18 +138,18 @@ class Project:
         np.add.at(found, (rows, low + 1), chance * (place - low))
         return found
 
-    def value(self, price: F, limit: float) -> float:
+    def value(self, price: Floats, limit: float) -> float:
         """Expected value of a new project with `limit` weeks left, over impact and difficulty, at prices [R] of a person-week."""
         prior = self.p.hard_share[self.c]
         values = [np.interp(prior, self.belief, self._value(impact, price, limit)[0]) for impact in self.p.impact[self.c]]
         return float(self.weights @ values)
 
-    def _value(self, impact: float, price: F, limit: float) -> F:
+    def _value(self, impact: float, price: Floats, limit: float) -> Floats:
         """[pilots run, belief] at age 0 without milestones."""
         *_, last = self.backwards(impact, price, limit)
         return last.best[:, 0]
 
-    def backwards(self, impact: float, price: F, limit: float) -> Iterator["Options"]:
+    def backwards(self, impact: float, price: Floats, limit: float) -> Iterator["Options"]:
         """What each option is worth, age by age, backwards from `limit` or the window's end, no further than things change."""
         p, c, steps = self.p, self.c, int(self.p.milestones[self.c])
         net = impact * (self.worth - self.error * (p.human[c] - self.accuracy))
@@ -173,10 +172,10 @@ class Project:
                 return
 
 
-def together(weeks: list[F], rewards: list[float], discount: float) -> float:
+def together(weeks: list[Floats], rewards: list[float], discount: float) -> float:
     """Optimal expected discounted reward of one worker and independent projects, by value iteration over all of them together.
 
-    weeks[j][g] is the chance that a week's work takes project j from milestone g to the next; reaching the last pays rewards[j].
+    `weeks[j][g]` is the chance that a week's work takes project j from milestone g to the next; the last pays rewards[j].
     """
     shape = tuple(len(w) + 1 for w in weeks)
     value = np.zeros(shape)
@@ -196,7 +195,7 @@ def together(weeks: list[F], rewards: list[float], discount: float) -> float:
     raise PointsmanError("value iteration did not settle")
 
 
-def gittins_index(pace: F, reward: float, discount: float) -> F:
+def gittins_index(pace: Floats, reward: float, discount: float) -> Floats:
     """[G] index of a project that pays `reward` when it is done, before each milestone (Gittins 1979), per discounted week.
 
     A week's work only ever brings it nearer, so that no stopping time beats going on to the end: the index is

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import episode_key, mix, uniform
 
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 B = NDArray[np.bool_]
 
 FULL: dict[int, str] = {}
@@ -42,18 +41,18 @@ TRUTH, INTEREST = 1 << 20, 1 << 21
 class Params(NamedTuple):
     """C kinds, L levels of impact, G milestones, R roles, P people, M slots."""
 
-    arrival: F  # [C] probability of a proposal in a week
-    start: I  # [C]
-    impact: F  # [C, L] hours saved per week
-    impact_cumulative: F  # [C, L]
-    hard_share: F  # [C]
-    human: F  # [C]
-    required: F  # [C]
-    accuracy: F  # [C, 2, G + 1] of easy and hard projects, by milestones
-    milestones: I  # [C]
-    pace: F  # [R, C, G] probability of the next milestone in a week's work
-    pilot_good: F  # [C, 2]
-    role: I  # [P]
+    arrival: Floats  # [C] probability of a proposal in a week
+    start: Integers  # [C]
+    impact: Floats  # [C, L] hours saved per week
+    impact_cumulative: Floats  # [C, L]
+    hard_share: Floats  # [C]
+    human: Floats  # [C]
+    required: Floats  # [C]
+    accuracy: Floats  # [C, 2, G + 1] of easy and hard projects, by milestones
+    milestones: Integers  # [C]
+    pace: Floats  # [R, C, G] probability of the next milestone in a week's work
+    pilot_good: Floats  # [C, 2]
+    role: Integers  # [P]
     pilots: B  # [R] may run them
     most_pilots: int
     slots: int
@@ -70,47 +69,47 @@ class Record(NamedTuple):
     """What one week brings."""
 
     proposal: B  # [N, C]
-    truth: F  # [N, C, 3] uniforms behind impact, difficulty, and how far the prediction of impact is off
-    work: F  # [N, M] uniform behind the milestone, or the pilot, of each project
-    test: F  # [N, M] uniform behind its test
-    interest: F  # [N, M] uniform behind whether it is withdrawn
+    truth: Floats  # [N, C, 3] uniforms behind impact, difficulty, and how far the prediction of impact is off
+    work: Floats  # [N, M] uniform behind the milestone, or the pilot, of each project
+    test: Floats  # [N, M] uniform behind its test
+    interest: Floats  # [N, M] uniform behind whether it is withdrawn
 
 
 class State(NamedTuple):
     """N rows; arrays [N, M] are by slot."""
 
     key: NDArray[np.uint64]  # [N] of the episode
-    records: I  # [N] weeks
-    clock: F  # [N]
-    question: I  # [N] a slot under review, M + a member who is asked, M + P: none
+    records: Integers  # [N] weeks
+    clock: Floats  # [N]
+    question: Integers  # [N] a slot under review, M + a member who is asked, M + P: none
     project: NDArray[np.uint64]  # key of the project
     present: B
-    kind: I
-    level: I  # of impact
-    factor: F  # true over predicted impact
-    hard: I
-    milestones: I
-    odds: F  # log-odds that it is hard
-    measured: F  # share of the cases right in the last test
-    age: F
-    effort: F  # person-weeks
-    pilots: I  # run
+    kind: Integers
+    level: Integers  # of impact
+    factor: Floats  # true over predicted impact
+    hard: Integers
+    milestones: Integers
+    odds: Floats  # log-odds that it is hard
+    measured: Floats  # share of the cases right in the last test
+    age: Floats
+    effort: Floats  # person-weeks
+    pilots: Integers  # run
     piloting: B  # the next to take it runs a pilot
     review: B  # to be reviewed this week
-    taken: I  # role of who works on it this week; -1: nobody
+    taken: Integers  # role of who works on it this week; -1: nobody
 
 
 def allocate(params: Params, n: int) -> tuple[State, Record]:
     """Zeroed state and record for `n` rows."""
     m = params.slots
 
-    def ints() -> I:
+    def ints() -> Integers:
         return np.zeros((n, m), np.int64)
 
     def flags() -> B:
         return np.zeros((n, m), np.bool_)
 
-    def floats() -> F:
+    def floats() -> Floats:
         return np.zeros((n, m))
 
     state = State(

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.portfolio.exact import gittins_index
 from pointsman.envs.portfolio.kernel import EASY, HARD, LEAVE, PILOT, SHIP, STOP
 from pointsman.envs.problem import Problem
 from pointsman.envs.rule import Parameter, Rule
 
-F = NDArray[np.float64]
 NEVER = 1e6
 """Weeks of work for what cannot be done."""
 Actions = NDArray[np.int64]
@@ -24,9 +24,9 @@ Actions = NDArray[np.int64]
 class Plan(NamedTuple):
     """For each project [N, M]: what it is worth beyond the price of its work, the weeks of work, and the hours per week then."""
 
-    worth: F
-    weeks: F
-    per_week: F
+    worth: Floats
+    weeks: Floats
+    per_week: Floats
 
 
 class Planned(Rule):
@@ -60,7 +60,7 @@ class Planned(Rule):
             space["pilots"] = Parameter(0, p.most_pilots, integer=True)
         return space
 
-    def index(self, plan: Plan, observation: Any) -> F:
+    def index(self, plan: Plan, observation: Any) -> Floats:
         """Positive index of each project [N, M]."""
         raise NotImplementedError
 
@@ -97,10 +97,10 @@ class Planned(Rule):
         plan[:, rows, at] = worth[each, best], weeks[each, best], per_week[each, best]
         return Plan(*plan)
 
-    def _price(self, observation: Any) -> F:
+    def _price(self, observation: Any) -> Floats:
         """Price of a person-week [N]; from an empty to a full portfolio it rises by `crowd` times what it is half way."""
         full = 1.0 - self.column(observation, "free_slots").astype(float) / self.slots
-        found: F = self.values["price"] * np.maximum(1.0 + self.values["crowd"] * (full - 0.5), 0.0)
+        found: Floats = self.values["price"] * np.maximum(1.0 + self.values["crowd"] * (full - 0.5), 0.0)
         return found
 
     def _reply(self, plan: Plan, observation: Any, mask: NDArray[np.bool_]) -> Actions:
@@ -116,7 +116,7 @@ class Planned(Rule):
         reply = np.where(unsure & may[:, PILOT] & (reply != SHIP), PILOT, reply)
         return self.slots + np.where(may[rows, reply], reply, LEAVE)
 
-    def _fit(self, observation: Any) -> F:
+    def _fit(self, observation: Any) -> Floats:
         """Pace of the member asked at each project, beside the best role's, to the power `skill`."""
         if "skill" not in self.values:
             return np.ones(self.milestones.shape)
@@ -124,55 +124,55 @@ class Planned(Rule):
         g = np.minimum(self.milestones, self.p.pace.shape[2] - 1)
         pace = self.p.pace[role[:, None], self.kind, g] / np.maximum(self.p.pace.max(0)[self.kind, g], 1e-9)
         power = np.asarray(self.values["skill"], float)
-        found: F = pace ** (power[:, None] if power.ndim else power)
+        found: Floats = pace ** (power[:, None] if power.ndim else power)
         return found
 
 
 class HighestImpact(Planned):
     """The most hours per week first."""
 
-    def index(self, plan: Plan, observation: Any) -> F:
+    def index(self, plan: Plan, observation: Any) -> Floats:
         return self.candidate(observation, "impact").astype(float)
 
 
 class Cheapest(Planned):
     """The least work left first."""
 
-    def index(self, plan: Plan, observation: Any) -> F:
-        found: F = 1.0 / np.maximum(plan.weeks, 0.1)
+    def index(self, plan: Plan, observation: Any) -> Floats:
+        found: Floats = 1.0 / np.maximum(plan.weeks, 0.1)
         return found
 
 
 class ImpactOverCost(Planned):
     """Hours per week, as promised, over the work left."""
 
-    def index(self, plan: Plan, observation: Any) -> F:
-        found: F = self.candidate(observation, "impact") / np.maximum(plan.weeks, 0.1)
+    def index(self, plan: Plan, observation: Any) -> Floats:
+        found: Floats = self.candidate(observation, "impact") / np.maximum(plan.weeks, 0.1)
         return found
 
 
 class WeightedShortestJobFirst(Planned):
     """What a week's delay costs over the work left (Smith 1956): hours per week at the accuracy planned, errors taken off."""
 
-    def index(self, plan: Plan, observation: Any) -> F:
-        found: F = plan.per_week / np.maximum(plan.weeks, 0.1)
+    def index(self, plan: Plan, observation: Any) -> Floats:
+        found: Floats = plan.per_week / np.maximum(plan.weeks, 0.1)
         return found
 
 
 class WorthOverCost(Planned):
     """What the project will be worth beyond the price of its work, over the work left."""
 
-    def index(self, plan: Plan, observation: Any) -> F:
-        found: F = plan.worth / np.maximum(plan.weeks, 0.1)
+    def index(self, plan: Plan, observation: Any) -> Floats:
+        found: Floats = plan.worth / np.maximum(plan.weeks, 0.1)
         return found
 
 
 class RoundRobin(Planned):
     """Whoever has had the least work."""
 
-    def index(self, plan: Plan, observation: Any) -> F:
+    def index(self, plan: Plan, observation: Any) -> Floats:
         effort = self.candidate(observation, "effort") if self.p.log_effort else self.milestones
-        found: F = 1.0 / (1.0 + np.asarray(effort, np.float64))
+        found: Floats = 1.0 / (1.0 + np.asarray(effort, np.float64))
         return found
 
 
@@ -195,13 +195,13 @@ class Gittins(Planned):
         """Nothing to tune: work is free, and goes on to the required accuracy."""
         return {}
 
-    def index(self, plan: Plan, observation: Any) -> F:
+    def index(self, plan: Plan, observation: Any) -> Floats:
         impact = self.candidate(observation, "impact")
         level = np.abs(self.p.impact[self.kind] - impact[:, :, None]).argmin(2)
-        found: F = self.table[self.kind, level, self.milestones]
+        found: Floats = self.table[self.kind, level, self.milestones]
         return found
 
-    def _price(self, observation: Any) -> F:
+    def _price(self, observation: Any) -> Floats:
         return np.zeros(len(observation["context"]))
 
 

@@ -12,11 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import episode_key, mix, uniform
-
-F = NDArray[np.float64]
-I = NDArray[np.int64]  # noqa: E741
 
 SERVERS, POOLS, ADMISSION = 0, 1, 2
 """Kinds of decisions: each free server in turn, each pool at once, admit or refuse at an arrival."""
@@ -33,51 +31,51 @@ class Params(NamedTuple):
     """C classes, P pools, S servers in all, E events, T slots of time-varying arrivals (1: constant)."""
 
     rate: float  # Lambda: events per unit of time
-    event_cumulative: F  # [E] shares of Lambda
-    event_kind: I  # [E] ARRIVAL or SERVICE
-    event_of: I  # [E] class that arrives, or server that may complete
-    event_level: F  # [E] SERVICE: completes what is served at this rate or faster
-    arrival_share: F  # [T, C] of the highest rate of each class: an arrival happens with this probability
+    event_cumulative: Floats  # [E] shares of Lambda
+    event_kind: Integers  # [E] ARRIVAL or SERVICE
+    event_of: Integers  # [E] class that arrives, or server that may complete
+    event_level: Floats  # [E] SERVICE: completes what is served at this rate or faster
+    arrival_share: Floats  # [T, C] of the highest rate of each class: an arrival happens with this probability
     slot_time: float  # length of a slot; infinite if arrivals are constant
-    service: F  # [S, C] rate of server s at class c; 0: not able to
-    pool: I  # [S] pool of a server
-    pool_size: I  # [P] servers
-    route_cumulative: F  # [C, C + 1] where a served request of a class goes; the last place is outside
+    service: Floats  # [S, C] rate of server s at class c; 0: not able to
+    pool: Integers  # [S] pool of a server
+    pool_size: Integers  # [P] servers
+    route_cumulative: Floats  # [C, C + 1] where a served request of a class goes; the last place is outside
     capacity: int  # most requests in the whole system; arrivals beyond are lost
     preemptive: bool
     may_idle: NDArray[np.bool_]  # [S] although it could work
     kind: int  # of decisions
     head_ages: bool  # observe since when the first request of each class has been in its buffer
-    start: I  # [C] requests at reset
+    start: Integers  # [C] requests at reset
     horizon: float
 
 
 class Record(NamedTuple):
     """One event, [N] each."""
 
-    event: I
-    route: F  # uniform: where the request goes next, and whether a time-varying arrival happens
+    event: Integers
+    route: Floats  # uniform: where the request goes next, and whether a time-varying arrival happens
 
 
 class State(NamedTuple):
     """N rows; buffers hold requests that are not being served."""
 
     key: NDArray[np.uint64]  # [N] of the episode
-    records: I  # [N] consumed so far
-    clock: F  # [N]
-    queue: I  # [N, C] requests in the buffer
-    serving: I  # [N, S] class that a server serves; -1: none
-    server: I  # [N] server that is being decided for; S: none
-    arriving: I  # [N] class of the request at the door (admission); -1: none
-    entered: F  # [N, C, B] clocks at which requests joined their buffer, a ring from `head` (B = 0: not kept)
-    head: I  # [N, C]
+    records: Integers  # [N] consumed so far
+    clock: Floats  # [N]
+    queue: Integers  # [N, C] requests in the buffer
+    serving: Integers  # [N, S] class that a server serves; -1: none
+    server: Integers  # [N] server that is being decided for; S: none
+    arriving: Integers  # [N] class of the request at the door (admission); -1: none
+    entered: Floats  # [N, C, B] clocks at which requests joined their buffer, a ring from `head` (B = 0: not kept)
+    head: Integers  # [N, C]
 
 
 def allocate(params: Params, n: int, ring: int) -> tuple[State, Record]:
     """Zeroed state and record for `n` rows; `ring` places per class for clocks of entry."""
     classes, servers = params.service.shape[1], params.service.shape[0]
 
-    def ints(*shape: int) -> I:
+    def ints(*shape: int) -> Integers:
         return np.zeros((n, *shape), np.int64)
 
     state = State(

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.problem import Problem
 from pointsman.envs.queueing.kernel import ADMISSION, POOLS
 from pointsman.envs.rule import Parameter, Rule
 
-F = NDArray[np.float64]
 Actions = NDArray[np.int64]
 
 
@@ -28,7 +28,7 @@ class Index(Rule):
         prices = problem.prices
         self.cost = np.array([prices.get(f"in_system/{name}", prices.get("in_system", 0.0)) for name in self.classes])
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         """Index of each class [N, C] for server s, given the requests in the buffers [N, C]."""
         raise NotImplementedError
 
@@ -62,7 +62,7 @@ class Index(Rule):
         chosen = np.stack(parts, 1)
         return chosen if len(self.pools) > 1 else chosen[:, 0]
 
-    def _best(self, s: int, queue: F, observation: Any, mask: NDArray[np.bool_], rows: Any) -> Actions:
+    def _best(self, s: int, queue: Floats, observation: Any, mask: NDArray[np.bool_], rows: Any) -> Actions:
         self._rows = rows  # for parameters that differ by row
         index = np.where(mask[:, :-1], self.index(s, queue, observation), -np.inf)
         best = index.argmax(1)
@@ -78,7 +78,7 @@ class Index(Rule):
 class CMu(Index):
     """Highest holding cost times service rate first (Cox and Smith 1961)."""
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         return np.broadcast_to(self.cost * self.service[s], queue.shape)
 
 
@@ -87,38 +87,38 @@ class GeneralisedCMu(Index):
 
     space = {"power": Parameter(0.0, 3.0)}
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
-        found: F = self.cost * np.maximum(queue, 1e-9) ** self.value("power") * self.service[s]
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
+        found: Floats = self.cost * np.maximum(queue, 1e-9) ** self.value("power") * self.service[s]
         return found
 
 
 class MaxWeight(Index):
     """Queue length times service rate (Tassiulas and Ephremides 1992)."""
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         return queue * self.service[s]
 
 
 class MaxPressure(Index):
     """Service rate times what service takes off the weighted difference of queues (Dai and Lin 2005)."""
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         weighted = self.cost * queue
-        found: F = self.service[s] * (weighted - weighted @ self.following.T)
+        found: Floats = self.service[s] * (weighted - weighted @ self.following.T)
         return found
 
 
 class LongestQueue(Index):
     """The longest queue first."""
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         return queue
 
 
 class FirstComeFirstServed(Index):
     """The request that has been in its buffer longest; needs the observation head_age."""
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         return np.stack([self.column(observation, f"head_age/{name}") for name in self.classes], 1).astype(float)
 
 
@@ -129,7 +129,7 @@ class Priority(Index):
     def space_for(cls, problem: Problem) -> dict[str, Parameter]:
         return {f"weight_{c}": Parameter(0.0, 1.0) for c in range(problem.params.service.shape[1])}
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         return np.concatenate([np.broadcast_to(self.value(name), (len(queue), 1)) for name in self.values], 1)
 
 
@@ -143,7 +143,7 @@ class LastBufferFirst(Index):
         fastest = 1.0 / np.maximum(self.service.max(0), 1e-12)
         self.left = np.linalg.solve(np.eye(len(self.classes)) - self.following, fastest)
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         return np.broadcast_to(self.sign * self.left, queue.shape)
 
 
@@ -173,7 +173,7 @@ class Threshold(Index):
     def space_for(cls, problem: Problem) -> dict[str, Parameter]:
         return {f"from_{p}_{c}": Parameter(1, 40, integer=True) for p, c in cls.helpers(problem)}
 
-    def index(self, s: int, queue: F, observation: Any) -> F:
+    def index(self, s: int, queue: Floats, observation: Any) -> Floats:
         found = np.tile(self.cost * self.service[s], (len(queue), 1))
         for name in self.values:
             p, c = map(int, name.split("_")[1:])
@@ -191,7 +191,7 @@ class Admit(Rule):
         super().__init__(problem, **values)
         self.classes = [name.removeprefix("queue/") for name in self._place if name.startswith("queue/")]
 
-    def limit(self, arriving: F) -> Any:
+    def limit(self, arriving: Floats) -> Any:
         """Numbers in the system from which on an arrival is refused [N]."""
         return np.inf
 
@@ -211,7 +211,7 @@ class AdmitBelow(Admit):
         most = min(problem.params.capacity, 40)
         return {f"limit_{c}": Parameter(0, most, integer=True) for c in range(problem.params.service.shape[1])}
 
-    def limit(self, arriving: F) -> Any:
+    def limit(self, arriving: Floats) -> Any:
         limits = [np.broadcast_to(np.asarray(value, float), len(arriving)) for value in self.values.values()]
         return (arriving * np.stack(limits, 1)).sum(1)
 

@@ -10,7 +10,7 @@ from pointsman import envs
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.ope.collect import without_warmup
 from pointsman.evaluation.ope.log import DecisionLog, Floats
-from pointsman.evaluation.ope.read import joint_names
+from pointsman.evaluation.ope.values import joint_names
 from pointsman.evaluation.rollout import EVALUATION, rollout
 from pointsman.evaluation.statistics import Interval, paired_difference, rate
 

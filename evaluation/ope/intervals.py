@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pointsman.envs.arrays import Floats
 from pointsman.errors import PointsmanError, unknown
 from pointsman.evaluation.statistics import Interval, rate
 
-Floats = NDArray[np.float64]
 METHODS = ("t", "bootstrap", "bernstein", "hoeffding")
 DRAWS = 1000
 """Bootstrap resamples."""

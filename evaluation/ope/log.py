@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.agents import policy as policies
+from pointsman.envs.arrays import Floats
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.ope.schema import Sidecar
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 DENSE = 40_000_000

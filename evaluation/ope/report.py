@@ -13,7 +13,7 @@ from rich.table import Table
 from pointsman.evaluation import plots
 from pointsman.evaluation.ope.deterministic import Bounds, Plan, Replay, Truth
 from pointsman.evaluation.ope.estimators import ESTIMATORS
-from pointsman.evaluation.ope.read import joint_names
+from pointsman.evaluation.ope.values import joint_names
 from pointsman.evaluation.ope.verdict import REFUSED, Evaluation
 from pointsman.evaluation.report import STYLE, table
 from pointsman.evaluation.statistics import Interval

@@ -23,7 +23,7 @@ TARGET = 0.02
 CAP = 600.0
 """Seconds after which a run ends; it counts as so long."""
 
-SIZES = {"dispatch/mini": 100, "queueing/criss_cross": 60, "inventory/lost_sales": 50}
+SIZES = {"dispatch/mini": 100, "queueing/criss_cross": 30, "inventory/lost_sales": 50}
 """The problems, and where their chains are cut off."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "dispatch/mini": {},

@@ -14,7 +14,6 @@ from pointsman.agents.networks import ActorCritic
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.exact_costs import tabulate
-from pointsman.evaluation.rollout import rollout
 
 LAYOUT = Layout(("time", "row"), (), 0, (3,))
 ROWS, STEPS = 3, 4
@@ -96,19 +95,6 @@ def test_small_budget_comes_near_the_exact_optimum():
     env = envs.BatchEnv(envs.training(envs.configure("dispatch/mini")), 32, copy=False)
     cost = exact.evaluate(chain, tabulate(learner.fit(env, Log(), seed=0), chain)).average_cost
     assert best <= cost + 1e-9 < 1.06 * best
-
-
-def test_candidates_are_picked_and_more_of_them_too():
-    """The best of 4 places, or pass at 0.5: only the decision at hand counts, so discount 0."""
-    learner = DQN(
-        total_steps=40_000, batch=128, learning_starts=2_000, steps=1, objective="discounted", discount=0.0, hidden=(16, 16)
-    )
-    found = learner.fit(envs.BatchEnv(toy.problem(), 64, copy=False), Log(), seed=0)
-    grid = (np.arange(1000) + 0.5) / 1000
-    for window in (4, 9):
-        best = 0.5 + (1 - (0.2 + 0.8 * grid[grid > 0.5]) ** window).sum() / 1000
-        totals = rollout(found, toy.problem(window=window), 300, seed=99, illegal="raise")
-        assert totals.ledger[:, 0].sum() / totals.elapsed.sum() > 0.98 * best
 
 
 def test_decisions_of_several_parts_are_refused():

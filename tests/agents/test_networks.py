@@ -109,12 +109,6 @@ def test_damaged_weights_are_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_only_classes_of_this_package_are_loaded(tmp_path):
-    (tmp_path / "policy.json").write_text('{"class": "os:system"}')
-    with pytest.raises(PointsmanError, match=f"{tmp_path}/policy.json .*class os:system is not a policy of this package"):
-        policy.load(tmp_path)
-
-
 def crowd(rows=6, window=5, seed=3):
     """Flat observations and masks with some candidates absent."""
     rng = np.random.default_rng(seed)

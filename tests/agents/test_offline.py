@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from offline_coverage import case
 from toy import problem as toy
 
 from pointsman import envs
@@ -14,7 +15,6 @@ from pointsman.evaluation.ope.log import Transitions
 from pointsman.evaluation.ope.read import check_frame
 from pointsman.evaluation.ope.schema import Sidecar
 from pointsman.evaluation.ope.verdict import estimate
-from pointsman.scripts.offline_coverage import case
 
 
 def chain(n=4000, seed=0):

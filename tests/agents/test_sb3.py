@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from pointsman import conf, envs
-from pointsman.agents import build_learner, policy
 from pointsman.agents.log import Log
 from pointsman.agents.sb3 import SB3, SB3VecEnv
 from pointsman.envs.core import SingleEnv
@@ -93,41 +91,6 @@ def test_masks_by_row_equal_the_batched_masks():
     assert env.env_is_wrapped(SingleEnv) == [False] * 7
 
 
-def tiny(config, steps=480):
-    """A shipped configuration with the same algorithm and a budget of seconds."""
-    config = OmegaConf.to_container(config)
-    arguments = config["arguments"]
-    small = {"n_steps": 8, "batch_size": 16, "learning_starts": 100, "n_epochs": 2}
-    config["arguments"] = arguments | {key: value for key, value in small.items() if key in arguments}
-    return config | {"total_steps": steps, "num_envs": 4, "device": "cpu"}
-
-
-@pytest.mark.parametrize("file", [file for file in YAMLS if file.stem != "sb3_sac"], ids=lambda file: file.stem)
-def test_shipped_configurations_train_save_and_load(file, tmp_path):
-    learner, problem, log = build_learner(tiny(OmegaConf.load(file))), mini(), Recorder()
-    found = learner.fit(envs.BatchEnv(problem, learner.num_envs), log, seed=1)
-    assert log.steps == [400]  # every 100 steps of 4 environments
-    arrived = log.ledger[envs.BatchEnv(problem).ledger["arrived"]].sum()
-    assert arrived == pytest.approx(400, abs=60)  # a step is an arrival, but for those on which an episode ends
-    assert log.elapsed == pytest.approx(400 / 3.0, rel=0.25)
-    policy.save(found, tmp_path)
-    again = policy.load(tmp_path)
-    rng = np.random.default_rng(0)
-    observation = np.stack([rng.random(300), rng.integers(0, 11, 300), rng.integers(0, 20, 300)], 1).astype(np.float32)
-    mask, u = np.ones((300, 2), bool), np.zeros(300)
-    actions = found.act(observation, mask, u)
-    assert actions.dtype == np.int64
-    np.testing.assert_array_equal(again.act(observation, mask, u), actions)
-    observation[5, 0] = np.nan
-    with pytest.raises(PointsmanError, match="'score' of row 5"):
-        again.act(observation, mask, u)
-
-
-def test_all_six_algorithms_are_shipped():
-    found = {OmegaConf.load(file).algorithm for file in YAMLS}
-    assert found == {"PPO", "A2C", "DQN", "QRDQN", "MaskablePPO", "SAC"}
-
-
 @pytest.mark.parametrize("overrides", [OCCUPIED, {"automation.capacity": 0}], ids=["busy", "off"])
 def test_maskable_ppo_never_picks_a_masked_action(overrides):
     """Neither in training nor in evaluation, where plain PPO on the same problem does."""
@@ -146,7 +109,7 @@ def test_maskable_ppo_never_picks_a_masked_action(overrides):
 def test_seed_decides_the_result():
     def weights(seed):
         found = SB3("A2C", 200, 4, {}).fit(envs.BatchEnv(mini(), 4), Log(), seed=seed)
-        return torch.cat([value.flatten() for value in found.model.policy.state_dict().values()])
+        return torch.cat([value.flatten() for value in found.network.state_dict().values()])
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))

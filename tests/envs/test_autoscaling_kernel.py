@@ -136,16 +136,6 @@ def test_masks_keep_replicas_within_their_limits():
     assert info["action_mask"][0].tolist() == [1, 1, 1, 1, 1, 0, 0]
 
 
-def test_rows_do_not_depend_on_the_batch():
-    wide, one = (pointsman.make("autoscaling/sinusoid", n, indices=i) for n, i in ((5, None), (1, [3])))
-    wide.reset(seed=4), one.reset(seed=4)
-    for step in range(40):
-        actions = np.full(5, 4 + (step % 7 == 0) - (step % 9 == 0))
-        a, b = wide.step(actions), one.step(actions[:1])
-        assert (a[0][3] == b[0][0]).all()
-        assert (a[4]["ledger"][3] == b[4]["ledger"][0]).all()
-
-
 def records(episodes, **overrides):
     """Arrivals and work [steps, episodes, ticks] of the sinusoid with changes, whatever is done."""
     env = pointsman.make("autoscaling/sinusoid", episodes, autoreset=False, **overrides)

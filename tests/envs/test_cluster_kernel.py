@@ -1,11 +1,8 @@
 """The cluster's dynamics: against a slow twin, closed forms and conservation laws; what is shown and what is legal."""
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 from naive_cluster import Job, blocking, easy, greedy, reservation, simulate
-from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import pointsman
 from pointsman import envs
@@ -212,18 +209,6 @@ def test_reservation_is_that_of_the_slow_twin():
     assert checked > 2000
 
 
-def test_trajectories_do_not_depend_on_the_batch_and_python_agrees_with_numba():
-    problem = built("cluster/gpu", horizon_time=400)
-    many, one = envs.BatchEnv(problem, 6), envs.BatchEnv(problem, 1, indices=[4])
-    many.reset(seed=2), one.reset(seed=2)
-    for _ in range(150):
-        actions = many.action_masks().argmax(1)
-        wide, narrow = many.step(actions), one.step(actions[4:5])
-        np.testing.assert_array_equal(problem.layout.flat(wide[0])[4], problem.layout.flat(narrow[0])[0])
-        np.testing.assert_array_equal(wide[4]["ledger"][4], narrow[4]["ledger"][0])
-    assert many.out.episode[4] > 0
-
-
 def test_waiting_is_not_legal_on_an_empty_cluster_and_what_does_not_fit_is_masked():
     env = pointsman.make("cluster/deeprm", 64)
     env.reset(seed=0)
@@ -236,17 +221,6 @@ def test_waiting_is_not_legal_on_an_empty_cluster_and_what_does_not_fit_is_maske
             q = m if s.waiting[i] <= 5 or m < 3 else s.waiting[i] - 5 + m
             assert mask[i, m] == (s.used[i] + s.job[i, q, kernel.JOB :] <= p.capacity).all()
         assert mask[i, 5] == (s.running[i] > 0 or not mask[i, :5].any())
-
-
-@pytest.mark.filterwarnings("ignore:.*")
-def test_checkers_pass():
-    env = gymnasium.make("pointsman:pointsman/Cluster-v0", illegal="fallback")
-    check_env(env.unwrapped, skip_render_check=True)
-    sb3_check_env(env.unwrapped)
-    assert gymnasium.make("pointsman:pointsman/Cluster-v0", render_mode="rgb_array").reset(seed=0)[0]["candidates"].shape == (
-        5,
-        9,
-    )
 
 
 def test_a_full_queue_is_an_error_that_names_its_size():

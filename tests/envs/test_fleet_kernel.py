@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 from naive_fleet import day
-from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import pointsman
 from pointsman import envs
-from pointsman.envs.core import SingleEnv
 from pointsman.envs.fleet import kernel
 from pointsman.envs.fleet.bound import known
 from pointsman.errors import PointsmanError
@@ -90,20 +87,6 @@ def test_every_policy_meets_the_same_world(preset):
     assert (one.ledger != other.ledger).any()
 
 
-def test_a_trajectory_does_not_depend_on_its_neighbours():
-    many, alone = pointsman.make("fleet/busy", 5, horizon_minutes=60.0), None
-    many.reset(seed=2)
-    alone = pointsman.make("fleet/busy", 1, horizon_minutes=60.0, indices=[3])
-    alone.reset(seed=2)
-    for _ in range(600):
-        actions = many.action_masks().argmax(1)
-        a, b = many.step(actions), alone.step(actions[3:4])
-        for key in ("context", "candidates"):
-            np.testing.assert_array_equal(a[0][key][3], b[0][key][0])
-        np.testing.assert_array_equal(a[4]["ledger"][3], b[4]["ledger"][0])
-    assert many.out.episode[3] > 0  # through an end and a new start
-
-
 def test_what_arrives_follows_the_configuration():
     """Arrivals by slot, zones of origin and destination, patience and value: within five standard errors."""
     zones = {
@@ -164,12 +147,6 @@ def test_the_observation_is_what_operations_would_see():
         for name, value in row.items():
             assert entry[name] == pytest.approx(value, abs=1e-5), name
     assert env.action_masks()[0].tolist() == [True, False, True, True]
-
-
-def test_checkers_pass():
-    problem = build("fleet/city", vehicles=3, places_shown=1)
-    check_env(SingleEnv(problem, illegal="fallback"), skip_render_check=True)
-    sb3_check_env(SingleEnv(problem, illegal="fallback"))
 
 
 @pytest.mark.parametrize(

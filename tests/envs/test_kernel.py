@@ -1,12 +1,11 @@
 """The dispatch kernel against its slow twin, itself in plain Python, and the laws of conservation."""
 
-import types
-
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from naive import NaiveDesk, Request, whole_staff
+from plain import plain_kernel
 
 import pointsman
 from pointsman import envs
@@ -139,22 +138,12 @@ def test_ledger_equals_the_slow_twin_in_every_step(world):
     assert pickups > 100 or not config["pickup_decisions"]
 
 
-def plain_python(module):
-    """A copy of a kernel module in which every compiled function is its plain Python original."""
-    plain = {}
-    for name, value in {**vars(noise), **vars(module)}.items():
-        source = getattr(value, "py_func", None)
-        plain[name] = types.FunctionType(source.__code__, plain, name, source.__defaults__) if source else value
-    return plain
-
-
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("world", WORLDS)
 def test_compiled_equals_plain_python(world):
     name, overrides = WORLDS[world]
     fast, slow = (pointsman.make(name, 3, horizon_minutes=40, copy=False, **_without_horizon(overrides)) for _ in range(2))
-    plain = types.SimpleNamespace(**plain_python(kernel))
-    object.__setattr__(slow.problem, "kernel", plain)
+    object.__setattr__(slow.problem, "kernel", plain_kernel(kernel))
     fast.reset(seed=5), slow.reset(seed=5)
     rng = np.random.default_rng(2)
     for _ in range(300):

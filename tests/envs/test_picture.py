@@ -2,39 +2,14 @@
 
 from dataclasses import replace
 
-import gymnasium
 import numpy as np
 import pytest
 import toy
-from gymnasium.utils.env_checker import check_env
 
 import pointsman
 from pointsman import envs
 from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.errors import PointsmanError
-
-
-@pytest.mark.parametrize("preset", ["dispatch/surge", "queueing/n_model", "autoscaling/sinusoid"])
-def test_a_picture_follows_the_state(preset):
-    family = preset.split("/")[0].capitalize()
-    env = gymnasium.make(
-        f"pointsman:pointsman/{family}-v0", preset=preset.split("/")[1], render_mode="rgb_array", illegal="fallback"
-    )
-    env.reset(seed=0)
-    first = env.render()
-    assert (first.dtype, first.ndim, first.shape[2]) == (np.uint8, 3, 3)
-    assert min(first.shape[:2]) > 100
-    assert first.std() > 10  # something is drawn
-    assert (env.render() == first).all()
-    for _ in range(20):
-        env.step(0)
-    assert env.render().shape == first.shape
-    assert (env.render() != first).any()
-
-
-def test_gymnasiums_checker_renders():
-    env = gymnasium.make("pointsman:pointsman/Dispatch-v0", preset="mini", illegal="fallback", render_mode="rgb_array")
-    check_env(env.unwrapped)
 
 
 def test_the_ledger_so_far_is_the_sum_of_the_steps_and_starts_again():

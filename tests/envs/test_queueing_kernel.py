@@ -221,15 +221,6 @@ def test_arrivals_follow_the_profile():
     assert (abs(counts - expected) < 4.5 * np.sqrt(expected)).all(), counts
 
 
-def test_a_row_does_not_depend_on_the_batch():
-    first = pointsman.make("queueing/n_model", 3)
-    second = pointsman.make("queueing/n_model", 1, indices=[2])
-    first.reset(seed=11), second.reset(seed=11)
-    for _ in range(500):
-        first.step(first.action_masks().argmax(1)), second.step(second.action_masks().argmax(1))
-    np.testing.assert_array_equal(first.state.queue[2], second.state.queue[0])
-
-
 BAD = [
     ("queueing/criss_cross", {"arrival_rate": 1.1}, r"pool 'server1' is 1\.100, at least 1"),
     ("queueing/n_model", {"rho": 1.0}, r"pools 'server1' and 'server2' is 1\.000, at least 1"),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from offline_coverage import CASES, case, study
 
 from pointsman.evaluation.ope.estimators import contributions, question
 from pointsman.evaluation.ope.intervals import Contributions, Terms, interval
 from pointsman.evaluation.ope.verdict import REFUSED, estimate
-from pointsman.scripts.offline_coverage import CASES, case, study
 
 OVERLAP = {"one step, near", "one step, far", "one step, rare rewards", "one step, rare clicks", "horizon 5, near"}
 OVERLAP |= {

@@ -120,7 +120,7 @@ def test_bounds_hold_what_the_decisions_would_have_brought():
 
 def test_a_logging_plan_brings_the_width_that_it_promises():
     """Plan from a deterministic log, follow it in the world: the interval is about as narrow as was promised."""
-    from pointsman.scripts.offline_coverage import case
+    from offline_coverage import case
 
     given = case(1, 1.0, 1)
     greedy = np.eye(3)[given.logging.argmax(1)]

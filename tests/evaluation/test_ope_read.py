@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.ope.read import EPISODE_OUT, NO_WEIGHTS, PENDING, REPAIRED, check, check_frame, read
+from pointsman.evaluation.ope.read import check, check_frame, read
 from pointsman.evaluation.ope.schema import Sidecar
 from pointsman.evaluation.ope.verdict import estimate
+from pointsman.evaluation.ope.violations import EPISODE_OUT, NO_WEIGHTS, PENDING, REPAIRED
 
 SIDE = Sidecar(("wait", "go"), context=("queue",))
 

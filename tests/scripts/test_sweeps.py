@@ -20,10 +20,10 @@ from optuna.trial import TrialState
 
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.many import labels
-from pointsman.scripts.sweep import study as search
-from pointsman.scripts.sweep.cluster import require_reachable
-from pointsman.scripts.sweep.job import Job, finished, name_of
-from pointsman.scripts.sweep.loop import require_success, run_all
+from pointsman.sweeps import study as search
+from pointsman.sweeps.cluster import require_reachable
+from pointsman.sweeps.job import Job, finished, name_of
+from pointsman.sweeps.loop import require_success, run_all
 
 QUICK = ["env=dispatch/mini", "agent.total_steps=40960", "baselines=false", *SMALL]
 
@@ -123,7 +123,7 @@ def test_failing_jobs_are_told_and_a_sweep_goes_on(tmp_path, start):
 
 def test_a_job_whose_process_dies_is_started_again_where_it_was(tmp_path, start, begin):
     """Its weights are those of the same run alone."""
-    longer = [*QUICK, "agent.total_steps=163840"]
+    longer = [*QUICK, "agent.total_steps=81920"]
     sweep = begin(tmp_path, "train", "-m", "seed=0,1", "sweep_dir=sweep", *longer)
     deadline = time.time() + 120
     while not list((tmp_path / "sweep").glob("seed-0*/checkpoint.pt")) and time.time() < deadline:

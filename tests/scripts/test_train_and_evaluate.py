@@ -82,7 +82,7 @@ def test_frozen_policies_are_set_beside_those_of_a_changed_world(trained, start)
     config = OmegaConf.load(drifted / "config.yaml")
     config.env.score.drift = {"remains": 0.5, "from_minute": 0.0, "until_minute": 0.0}
     OmegaConf.save(config, drifted / "config.yaml")
-    done = start(folder, "evaluate", "run=drifted", f"frozen={before}", "episodes=4")
+    done = start(folder, "evaluate", "run=drifted", f"frozen={before}", "episodes=4", "report=false")
     assert done.returncode == 0, done.stderr
     summary = json.loads((drifted / "evaluation" / "summary.json").read_text())
     exact = {name: found["exact_cost_rate"] for name, found in summary["policies"].items()}

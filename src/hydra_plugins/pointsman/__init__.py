@@ -1,1 +1,1 @@
-"""Hydra plugins: launchers for processes and for Ray, and a sweeper on Optuna; the work is in pointsman.scripts.sweep."""
+"""Hydra plugins: launchers for processes and for Ray, and a sweeper on Optuna; the work is in pointsman.sweeps."""

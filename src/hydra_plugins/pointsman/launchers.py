@@ -32,7 +32,7 @@ class RayConf:
 
 
 class PointsmanLauncher(Launcher):
-    """Runs jobs through an executor of pointsman.scripts.sweep."""
+    """Runs jobs through an executor of pointsman.sweeps."""
 
     def __init__(self, **settings: Any):
         self.settings = settings
@@ -48,8 +48,8 @@ class PointsmanLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """All jobs of a sweep; an error in one does not stop the others."""
         from pointsman.errors import PointsmanError
-        from pointsman.scripts.sweep.jobs import compose
-        from pointsman.scripts.sweep.loop import require_success, run_all
+        from pointsman.sweeps.jobs import compose
+        from pointsman.sweeps.loop import require_success, run_all
 
         jobs = [compose(self.context, self.config, list(overrides)) for overrides in job_overrides]
         if len({job.name for job in jobs}) < len(jobs):
@@ -68,7 +68,7 @@ class LocalLauncher(PointsmanLauncher):
         """Processes."""
         from os import cpu_count
 
-        from pointsman.scripts.sweep.local import Local
+        from pointsman.sweeps.local import Local
 
         return Local(self.settings["slots"] or cpu_count() or 1, self.settings["retries"])
 
@@ -78,7 +78,7 @@ class RayLauncher(PointsmanLauncher):
 
     def executor(self) -> Any:
         """Tasks of the cluster."""
-        from pointsman.scripts.sweep.cluster import Cluster
+        from pointsman.sweeps.cluster import Cluster
 
         return Cluster(**self.settings)
 

@@ -37,7 +37,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """The whole search."""
-        from pointsman.scripts.sweep.study import search
+        from pointsman.sweeps.study import search
 
         return search(self.context, self.config, self.launcher, arguments, **self.settings)
 

@@ -1,10 +1,10 @@
 """Do the intervals of off-policy estimates cover the truth? Simulated logs of small worlds, whose truth is computed exactly.
 
-    python scripts/offline_coverage.py [logs per case]
+    python tests/offline_coverage.py [logs per case]
 
 prints bias, error and coverage of every estimator, by case, over the logs that got a verdict and over all.
 
-    python scripts/offline_coverage.py speed
+    python tests/offline_coverage.py speed
 
 reads and evaluates a log of one million decisions with all estimators, and prints the time of the processor and the memory.
 """
@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pointsman.envs.arrays import Floats
 from pointsman.envs.problem import Layout
 from pointsman.evaluation.ope.log import DecisionLog
 from pointsman.evaluation.ope.schema import Sidecar
 from pointsman.evaluation.ope.verdict import REFUSED, estimate
-
-Floats = NDArray[np.float64]
 
 
 class World(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import OmegaConf, open_dict
 
 from pointsman.errors import PointsmanError
-from pointsman.scripts.sweep.job import Job, name_of
+from pointsman.sweeps.job import Job, name_of
 
 
 def compose(context: Any, config: Any, overrides: list[str], name: str | None = None) -> Job:

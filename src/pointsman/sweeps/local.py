@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 from pointsman.files import write_whole
-from pointsman.scripts.sweep.job import Job, work
+from pointsman.sweeps.job import Job, work
 
 EVERY = 0.2
 """Seconds between two reports of a job."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from pointsman.errors import PointsmanError
-from pointsman.scripts.sweep.job import Job
-from pointsman.scripts.sweep.table import SweepTable
+from pointsman.sweeps.job import Job
+from pointsman.sweeps.table import SweepTable
 
 Outcomes = dict[str, dict[str, Any]]
 

@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pointsman.errors import PointsmanError, unknown
 from pointsman.files import write_whole
-from pointsman.scripts.sweep.job import RUNGS, Job
-from pointsman.scripts.sweep.jobs import compose
-from pointsman.scripts.sweep.loop import require_success, run_all
+from pointsman.sweeps.job import RUNGS, Job
+from pointsman.sweeps.jobs import compose
+from pointsman.sweeps.loop import require_success, run_all
 
 Space = dict[str, BaseDistribution]
 HERE = f"{platform.node()}:{os.getpid()}"

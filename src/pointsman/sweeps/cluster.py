@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pointsman.errors import PointsmanError
-from pointsman.scripts.sweep.job import Job, work
+from pointsman.sweeps.job import Job, work
 
 
 class Cluster:
