@@ -76,7 +76,7 @@ def contents(file: Path) -> dict[str, Any] | None:
     if hashlib.sha256(written[DIGEST:]).digest() != written[:DIGEST]:
         return None
     try:
-        found: dict[str, Any] = torch.load(io.BytesIO(written[DIGEST:]), weights_only=True, map_location="cpu")
+        found: dict[str, Any] = torch.load(io.BytesIO(written[DIGEST:]), map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError):  # it holds more than tensors: nobody but a stranger writes that
         return None
     return found

@@ -261,5 +261,5 @@ class NetworkPolicy:
     def load(cls, folder: Path, facts: dict[str, Any]) -> "NetworkPolicy":
         """Read what `save` has written; weights only, no code."""
         network = ActorCritic(Layout.of(facts["layout"]), facts["hidden"], facts.get("quadratic", False))
-        network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
+        network.load_state_dict(torch.load(folder / "network.pt", map_location="cpu", weights_only=True))
         return cls(network, facts["greedy"])

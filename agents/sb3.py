@@ -167,10 +167,10 @@ class SB3Policy:
     def load(cls, folder: Path, facts: dict[str, Any]) -> "SB3Policy":
         """Build the network anew from the arguments of its algorithm, and put the weights that `save` has written into it."""
         name, layout, arguments = facts["algorithm"], Layout.of(facts["layout"]), facts["arguments"]
-        model = algorithm(name)(_network(layout), None, _init_setup_model=False, **deepcopy(arguments) | {"device": "cpu"})
+        model = algorithm(name)(_network(layout), None, _init_setup_model=False, device="cpu", **deepcopy(arguments))
         noise = {"use_sde": True} if model.use_sde else {}
         network = model.policy_class(*_spaces(layout), lambda share: 0.0, **model.policy_kwargs | noise)
-        network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
+        network.load_state_dict(torch.load(folder / "network.pt", map_location="cpu", weights_only=True))
         return cls(network, name, layout, arguments)
 
 

@@ -22,7 +22,7 @@ CHANGES = {
 }
 THEIRS = {
     "n_steps": 16, "batch_size": 128, "n_epochs": 4, "learning_rate": 0.003, "learning_starts": 500, "gamma": 0.0,
-    "train_freq": 1, "gradient_steps": 2, "device": "cpu",
+    "train_freq": 1, "gradient_steps": 2,
 }  # fmt: skip
 """Arguments of stable-baselines3 for a problem of seconds; each algorithm takes those that its shipped configuration has."""
 

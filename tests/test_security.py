@@ -66,7 +66,7 @@ def saved(found, folder):
 
 @pytest.mark.parametrize("kind", ["ppo", "sb3"])
 def test_no_pickle_is_unpacked_from_weights(tmp_path, kind):
-    learner = PPO(64, 4, 16, hidden=(4,)) if kind == "ppo" else SB3("A2C", 40, 4, {"device": "cpu"})
+    learner = PPO(64, 4, 16, hidden=(4,)) if kind == "ppo" else SB3("A2C", 40, 4)
     folder = saved(learner.fit(envs.BatchEnv(small(), 4), Log(), seed=0), tmp_path)
     assert {file.name for file in folder.iterdir()} == {"policy.json", "network.pt"}
     torch.save(Bomb(tmp_path / "ran"), folder / "network.pt")
