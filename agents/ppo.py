@@ -18,7 +18,6 @@ from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
 from pointsman.agents.ranges import require_counts, require_device, require_positive, require_shares, require_widths
 from pointsman.agents.surrogate import Autograd, Rows, WrittenOut
-from pointsman.envs.markov import Lookahead
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
 
@@ -111,7 +110,11 @@ class PPO:
         state = state or {"batches": 0, "rate": 0.0}
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
         batch = Batch(self.rollout_steps, env.num_envs, env.layout, self.device)
-        lookahead = Lookahead(env) if self.lookahead else None
+        lookahead = None
+        if self.lookahead:
+            from pointsman.envs.markov import Lookahead  # which imports scipy
+
+            lookahead = Lookahead(env)
         while state["batches"] < batches:
             network.normaliser.count.mul_(1.0 - self.forget)
             ledger = batch.collect(env, network, lookahead)
@@ -230,10 +233,10 @@ class Batch:
             yield Rows(x, mask > 0, action[:, 0] if self._single else action, log_prob[:, 0], gain[:, 0], aim[:, 0])
 
     @torch.no_grad()
-    def collect(self, env: Any, network: ActorCritic, lookahead: Lookahead | None = None) -> Any:
+    def collect(self, env: Any, network: ActorCritic, lookahead: Any = None) -> Any:
         """Run the policy; returns ledger totals [C]. Observations are normalised as of the start of the rollout.
 
-        With `lookahead` (envs.markov.Lookahead), `reward` and `expected`, the value after each decision, are means over all
+        With `lookahead`, an envs.markov.Lookahead, `reward` and `expected`, the value after each decision, are means over all
         that may happen.
         """
         ledger = np.zeros(len(env.ledger.columns))

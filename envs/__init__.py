@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
 
 def presets() -> list[str]:
     """Names of the shipped problems and of those plugged in, such as dispatch/mini."""
-    root = files("pointsman.conf") / "env"
+    root = files("pointsman") / "conf" / "env"
     folders = {family: root / family for family in FAMILIES if (root / family).is_dir()}
     found = [f"{family}/{file.name[:-5]}" for family, folder in folders.items() for file in folder.iterdir()]
     found += [f"{family}/{name}" for family in plugins.families() for name in plugins.presets(family)]
@@ -57,7 +57,7 @@ def configure(name: str, **overrides: Any) -> dict[str, Any]:
     family, preset_name = name.split("/")
     if family in plugins.families():
         return complete(plugins.presets(family)[preset_name], overrides)
-    preset = OmegaConf.load(str(files("pointsman.conf") / "env" / f"{name}.yaml"))
+    preset = OmegaConf.load(str(files("pointsman") / "conf" / "env" / f"{name}.yaml"))
     own = {key: value for key, value in preset.items() if key != "defaults"}  # that one is Hydra's
     return complete(own, overrides)
 

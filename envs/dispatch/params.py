@@ -4,10 +4,10 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from pointsman.envs.checks import cumulative, number, numbers, require
 from pointsman.envs.dispatch.kernel import BUCKETS, RICH, UNLIMITED, Params
@@ -246,7 +246,7 @@ def _scores(config: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
         "easy_share": np.array([float(shares[name]) for name in names]),
         "easy_odds": np.array([math.log(shares[name] / (1.0 - shares[name])) for name in names]),
         # Two normals of equal variance, d apart, have the area Phi(d / sqrt 2) under the ROC curve.
-        "separation": math.sqrt(2.0) * float(ndtri(auc)),
+        "separation": math.sqrt(2.0) * NormalDist().inv_cdf(auc),
         "overconfidence": number("score.overconfidence", config["overconfidence"]),
         "bin_mean": 0.0, "drift": drifts,
     }  # fmt: skip

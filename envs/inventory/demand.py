@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import signal, stats
 
 from pointsman.envs.arrays import Floats, Integers
@@ -153,6 +152,8 @@ def recorded(trace: Any) -> Floats:
     if isinstance(trace, str):
         if not Path(trace).is_file():
             raise PointsmanError(f"trace: no file at {trace}")
+        import pandas as pd  # slow to import, and seldom needed
+
         try:
             table = pd.read_csv(trace, dtype=str, keep_default_na=False, skip_blank_lines=False)
         except (ValueError, OSError) as error:  # pandas's own errors are ValueErrors

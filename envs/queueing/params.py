@@ -6,7 +6,6 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
 
 from pointsman.envs.checks import cumulative, number, numbers, require
 from pointsman.envs.queueing.kernel import ADMISSION, ARRIVAL, POOLS, SERVERS, SERVICE, Params
@@ -147,6 +146,8 @@ def refuse_unstable(
     goal[-1] = 1.0
     for c in np.flatnonzero(flow > 0):
         require(bool(service[:, c].max() > 0), f"pools.*.rates.{names[c]}", "positive somewhere: requests arrive there", 0)
+    from scipy.optimize import linprog  # slow to import
+
     found = linprog(goal, busy, np.zeros(servers), served, flow, bounds=[(0, None)] * (servers * classes + 1))
     load, binding = found.x[-1], pool[found.ineqlin.marginals < -1e-9]
     if load >= 1 - 1e-9:

@@ -17,7 +17,7 @@ def load_yaml(what: str, name: str, group: str, schema: type | None = None) -> A
     `what` is the word for it in errors, which name the key. A group of the name of a command-line key would be Hydra's, which
     takes key=<path> for a choice from that group: hence mappings for mapping=, gates for limits=.
     """
-    shipped = files("pointsman.conf") / group
+    shipped = files("pointsman") / "conf" / group
     names = sorted(file.name[:-5] for file in shipped.iterdir() if file.name.endswith(".yaml"))
     path = Path(name)
     if name in names:
