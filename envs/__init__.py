@@ -12,6 +12,7 @@ from pointsman.envs import plugins
 from pointsman.envs.core import BatchEnv, SingleEnv
 from pointsman.envs.plugins import plug
 from pointsman.envs.problem import Problem
+from pointsman.envs.recent import with_recent
 from pointsman.errors import PointsmanError, unknown
 
 __all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
@@ -73,7 +74,7 @@ def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, A
 
 def build(config: dict[str, Any]) -> Problem:
     """The problem of a complete configuration."""
-    return _module(family_of(config), "env").build(config)
+    return with_recent(_module(family_of(config), "env").build(config), config.get("recent"))
 
 
 def family_of(config: Any) -> str:
@@ -109,6 +110,8 @@ def chain(problem: Problem, size: int) -> Any:
     module = _module(_family(problem), "exact")
     if not hasattr(module, "chain"):
         raise PointsmanError(f"{problem.id} states no chain")
+    if problem.recent is not None:
+        raise PointsmanError(f"{problem.id} has no chain with recent.over={problem.recent.over.tolist()}: leave it empty")
     return module.chain(problem, size)
 
 
