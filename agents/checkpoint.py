@@ -74,7 +74,7 @@ def contents(file: Path) -> dict[str, Any] | None:
     written = file.read_bytes()
     if hashlib.sha256(written[DIGEST:]).digest() != written[:DIGEST]:
         return None
-    found: dict[str, Any] = torch.load(io.BytesIO(written[DIGEST:]), weights_only=True)
+    found: dict[str, Any] = torch.load(io.BytesIO(written[DIGEST:]), weights_only=True, map_location="cpu")
     return found
 
 

@@ -16,7 +16,7 @@ from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.heads import FORBIDDEN
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
-from pointsman.agents.ranges import require_counts, require_positive, require_shares, require_widths
+from pointsman.agents.ranges import require_counts, require_device, require_positive, require_shares, require_widths
 from pointsman.errors import PointsmanError
 
 
@@ -39,6 +39,7 @@ class DQN:
         exploration, epsilon: the share of random decisions falls linearly from 1 to `epsilon` over this share of the training.
         rate_step: weight of the newest decisions in the estimate of the reward rate.
         hidden: widths of the layers.
+        device: "cpu", or "cuda" for networks on a GPU; environments and memory stay on the processor.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class DQN:
         rate_step: float = 0.01,
         max_gradient: float = 10.0,
         hidden: tuple[int, ...] = (64, 64),
+        device: str = "cpu",
     ):
         if objective not in ("average", "discounted"):
             raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
@@ -71,6 +73,7 @@ class DQN:
         require_shares(discount=discount, exploration=exploration, epsilon=epsilon, rate_step=rate_step)
         require_positive(learning_rate=learning_rate, max_gradient=max_gradient)
         require_widths(hidden)
+        require_device(device)
         if replay < num_envs * (steps + 1):
             raise PointsmanError(f"agent.replay must hold steps + 1 decisions of every environment, got {replay}")
         self.total_steps, self.num_envs, self.replay, self.learning_starts = total_steps, num_envs, replay, learning_starts
@@ -78,7 +81,7 @@ class DQN:
         self.objective, self.discount, self.steps = objective, discount, steps
         self.double, self.duelling, self.copy_every = double, duelling, copy_every
         self.exploration, self.epsilon, self.rate_step = exploration, epsilon, rate_step
-        self.max_gradient, self.hidden = max_gradient, list(hidden)
+        self.max_gradient, self.hidden, self.device = max_gradient, list(hidden), device
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
@@ -86,9 +89,9 @@ class DQN:
             raise PointsmanError("agent dqn chooses one action per decision: this problem's decisions have several parts")
         env.copy = False
         torch.manual_seed(seed)
-        network, copy = (ActorCritic(env.layout, self.hidden) for _ in range(2))
+        network, copy = (ActorCritic(env.layout, self.hidden).to(self.device) for _ in range(2))
         copy.load_state_dict(network.state_dict())
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
+        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
         memory = Replay(max(self.replay // env.num_envs, self.steps + 1), env.num_envs, env.layout)
         draw = torch.Generator().manual_seed(seed)
         env.reset(seed=seed)
@@ -110,7 +113,9 @@ class DQN:
             if learning and memory.filled > self.steps:
                 optimiser.param_groups[0]["lr"] = self.learning_rate * (1.0 - 0.9 * done)
                 for _ in range(self.updates):
-                    scalars = self._improve(network, copy, optimiser, memory.sample(self.batch, self.steps, draw), state)
+                    scalars = self._improve(
+                        network, copy, optimiser, memory.sample(self.batch, self.steps, draw).to(self.device), state
+                    )
             if state["rounds"] % often == 0 or state["rounds"] == rounds:
                 scalars |= {"learner/reward_rate_estimate": state["reward"] / state["elapsed"], "learner/epsilon": random}
                 log.update(state["rounds"] * env.num_envs, rounds * env.num_envs, ledger, elapsed, scalars)
@@ -118,14 +123,15 @@ class DQN:
                 if checkpoint is not None and (state["rounds"] % (10 * often) == 0 or state["rounds"] == rounds):
                     log.flush()  # first, so that no curve has a gap where a resumed run goes on
                     write_checkpoint(checkpoint, holders, state)
-        return NetworkPolicy(network)
+        return NetworkPolicy(network.cpu())
 
     @torch.no_grad()
     def _decide(self, env: Any, network: ActorCritic, memory: "Replay", random: float) -> Any:
         """One decision in every environment, a share of them at random among the legal actions, all remembered."""
         seen, mask = env.out.observation.copy(), env.out.mask.copy()
-        network.normaliser.update(torch.from_numpy(seen))
-        best = self._values(network, torch.from_numpy(seen), torch.from_numpy(mask)).argmax(1).numpy()
+        now, allowed = (torch.from_numpy(array).to(self.device) for array in (seen, mask))
+        network.normaliser.update(now)
+        best = self._values(network, now, allowed).argmax(1).cpu().numpy()
         u = env.action_uniforms()
         place = np.minimum((u / max(random, 1e-12) * mask.sum(1)).astype(np.int64), mask.sum(1) - 1)
         anything = (mask.cumsum(1) <= place[:, None]).sum(1)
@@ -182,6 +188,12 @@ class Sample:
     following: Tensor  # [B, F]
     following_mask: Tensor  # [B, A]
     goes_on: Tensor  # [B] 0 where an episode has terminated
+
+    def to(self, device: str) -> "Sample":
+        """The same on a device."""
+        for name, column in vars(self).items():
+            setattr(self, name, column.to(device))
+        return self
 
     @property
     def reward(self) -> Tensor:

@@ -97,8 +97,8 @@ class Gaussian:
     def sample(self, u: Tensor) -> Tensor:
         """Actions [N, K]; one uniform [N] serves all entries, hashed."""
         each = np.empty(self.mean.shape)
-        spread(u.double().numpy(), each)
-        return self.mean + torch.exp(self.log_std) * torch.special.ndtri(torch.from_numpy(each)).float()
+        spread(u.double().cpu().numpy(), each)
+        return self.mean + torch.exp(self.log_std) * torch.special.ndtri(torch.from_numpy(each)).to(self.mean)
 
     def mode(self) -> Tensor:
         """Means [N, K]."""

@@ -168,6 +168,8 @@ class ActorCritic(nn.Module):
     """
 
     value_scale: Tensor
+    middle: Tensor  # of bounded actions
+    reach: Tensor
 
     def __init__(self, layout: Layout, hidden: list[int], quadratic: bool = False):
         super().__init__()
@@ -191,8 +193,8 @@ class ActorCritic(nn.Module):
         if layout.bounds:
             low, high = torch.tensor(layout.bounds).T
             bounded = torch.isfinite(high - low)
-            self.middle = torch.where(bounded, (low + high) / 2, 0.0)
-            self.reach = torch.where(bounded, (high - low) / 2, 1.0)
+            self.register_buffer("middle", torch.where(bounded, (low + high) / 2, 0.0), persistent=False)
+            self.register_buffer("reach", torch.where(bounded, (high - low) / 2, 1.0), persistent=False)
             self.log_std = nn.Parameter(torch.zeros(len(low)))
 
     def policy(self, x: Tensor, mask: Tensor) -> Distribution:

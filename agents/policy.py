@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.core import legalise
 from pointsman.errors import PointsmanError
 from pointsman.files import write_whole
 
@@ -30,11 +31,16 @@ class Policy(Protocol):
 
 
 def probabilities(policy: Policy, observation: Any, mask: Mask, parts: tuple[int, ...] = ()) -> NDArray[np.float64]:
-    """Probabilities of joint actions [N, A]; a policy without any is taken to be deterministic."""
+    """Probabilities of joint actions [N, A]; a policy without any is taken to be deterministic.
+
+    Where such a one knows no masks and takes what is forbidden, this is what the engine does instead: the first legal action.
+    """
     if hasattr(policy, "probabilities"):
         found: NDArray[np.float64] = policy.probabilities(observation, mask)
         return found
-    return one_hot(policy.act(observation, mask, np.full(len(mask), 0.5)), parts or (mask.shape[1],))
+    parts = parts or (mask.shape[1],)
+    actions = np.asarray(policy.act(observation, mask, np.full(len(mask), 0.5)), np.int64)
+    return one_hot(legalise(actions, mask, parts)[0], parts)
 
 
 def one_hot(actions: Actions, parts: tuple[int, ...]) -> NDArray[np.float64]:

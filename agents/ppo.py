@@ -4,6 +4,7 @@ With the average objective the advantage is that of the differential reward r - 
 reward rate (Zhang and Ross 2021, Ma et al. 2021), and values are centred, since only their differences matter.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import Tensor
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
-from pointsman.agents.ranges import require_counts, require_positive, require_shares, require_widths
+from pointsman.agents.ranges import require_counts, require_device, require_positive, require_shares, require_widths
+from pointsman.agents.surrogate import Autograd, Rows, WrittenOut
 from pointsman.envs.markov import Lookahead
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
@@ -42,6 +44,7 @@ class PPO:
         forget: share of what was seen that the normalisation of observations forgets per batch; for problems where first
             attempts lead far away from where a good policy lives.
         value_epochs, value_minibatch: further passes over a batch for the critic alone, and rows per step of these.
+        device: "cpu", or "cuda" for networks and batches on a GPU; environments stay on the processor.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PPO:
         forget: float = 0.0,
         value_epochs: int = 0,
         value_minibatch: int = 1024,
+        device: str = "cpu",
     ):
         if objective not in ("average", "discounted"):
             raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
@@ -78,6 +82,7 @@ class PPO:
         require_shares(gae_lambda=gae_lambda, discount=discount, rate_step=rate_step, forget=forget)
         require_positive(learning_rate=learning_rate, clip=clip, max_gradient=max_gradient)
         require_widths(hidden)
+        require_device(device)
         self.total_steps, self.num_envs, self.rollout_steps = total_steps, num_envs, rollout_steps
         self.epochs, self.minibatch, self.learning_rate = epochs, minibatch, learning_rate
         self.objective, self.discount, self.gae_lambda = objective, discount, gae_lambda
@@ -85,6 +90,7 @@ class PPO:
         self.max_gradient, self.rate_step, self.hidden = max_gradient, rate_step, list(hidden)
         self.value_epochs, self.value_minibatch = value_epochs, value_minibatch
         self.quadratic, self.lookahead, self.forget = quadratic, lookahead, forget
+        self.device = device
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
@@ -94,15 +100,15 @@ class PPO:
                 f"{env.problem.id} counts by the episode: take agent.objective=discounted, as agent=ppo_gym does"
             )
         torch.manual_seed(seed)
-        network = ActorCritic(env.layout, self.hidden, self.quadratic)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5)
+        network = ActorCritic(env.layout, self.hidden, self.quadratic).to(self.device)
+        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-5, fused=True)
         shuffle = torch.Generator().manual_seed(seed)
         env.reset(seed=seed)
         holders = {"network": network, "optimiser": optimiser, "shuffle": shuffle, "env": env}
         state = read_checkpoint(checkpoint, holders) if checkpoint else None
         state = state or {"batches": 0, "rate": 0.0}
         batches = max(1, self.total_steps // (self.num_envs * self.rollout_steps))
-        batch = Batch(self.rollout_steps, env.num_envs, env.layout)
+        batch = Batch(self.rollout_steps, env.num_envs, env.layout, self.device)
         lookahead = Lookahead(env) if self.lookahead else None
         while state["batches"] < batches:
             network.normaliser.count.mul_(1.0 - self.forget)
@@ -119,7 +125,7 @@ class PPO:
             if checkpoint is not None and (state["batches"] % 10 == 0 or state["batches"] == batches):
                 log.flush()  # first, so that no curve has a gap where a resumed run goes on
                 write_checkpoint(checkpoint, holders, state)
-        return NetworkPolicy(network)
+        return NetworkPolicy(network.cpu())
 
     def _update_rate(self, state: dict[str, Any], batch: "Batch") -> None:
         """Move the reward rate towards that of the newest batch."""
@@ -157,70 +163,64 @@ class PPO:
         return advantage, target / network.value_scale
 
     def _improve(
-        self,
-        network: ActorCritic,
-        optimiser: Any,
-        shuffle: Any,
-        batch: "Batch",
-        advantage: Tensor,
-        target: Tensor,
-        bonus: float,
+        self, network: ActorCritic, optimiser: Any, shuffle: Any, batch: "Batch", advantage: Tensor, target: Tensor, bonus: float
     ) -> dict[str, float]:
         """Clipped surrogate, value regression and entropy, which is weighted by `bonus`, over shuffled minibatches."""
-        flat = [x.flatten(0, 1) for x in (batch.normal, batch.mask, batch.action, batch.log_prob, advantage, target)]
-        rows = flat[2].shape[0]
-        sums = torch.zeros(4)
-        rounds = 0
+        batch.advantage.copy_(advantage)
+        batch.target.copy_(target)
+        kind = WrittenOut if WrittenOut.fits(network) else Autograd
+        gradient = kind(network, self.clip, self.value_weight)
+        everything, critic = list(network.parameters()), list(network.critic.parameters())
+        sums, rounds = torch.zeros(4, device=advantage.device), 0
         for _ in range(self.epochs):
-            order = torch.randperm(rows, generator=shuffle)
-            for part in order.split(self.minibatch):
-                x, mask, action, old_log_prob, gain, aim = (column[part] for column in flat)
+            for rows in batch.shuffled(shuffle, self.minibatch):
                 # A rest of one row has no spread of its own.
-                gain = (gain - gain.mean()) / (gain.std(correction=min(1, len(gain) - 1)) + 1e-8)
-                found = network.policy(x, mask)
-                log_ratio = found.log_prob(action) - old_log_prob
-                ratio = log_ratio.exp()
-                surrogate = torch.min(ratio * gain, ratio.clamp(1 - self.clip, 1 + self.clip) * gain).mean()
-                value_loss = self._value_loss(network, x, aim)
-                entropy = found.entropy().mean()
-                loss = self.value_weight * value_loss - surrogate - bonus * entropy
+                spread = rows.gain.std(correction=min(1, len(rows.gain) - 1))
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), self.max_gradient)
+                sums += gradient.loss(rows._replace(gain=(rows.gain - rows.gain.mean()) / (spread + 1e-8)), bonus)
+                torch.nn.utils.clip_grad_norm_(everything, self.max_gradient)
                 optimiser.step()
-                sums += torch.stack([surrogate, value_loss, entropy, (ratio - 1 - log_ratio).mean()]).detach()
                 rounds += 1
         for _ in range(self.value_epochs):
-            order = torch.randperm(rows, generator=shuffle)
-            for part in order.split(self.value_minibatch):
-                loss = self.value_weight * self._value_loss(network, flat[0][part], flat[5][part])
+            for rows in batch.shuffled(shuffle, self.value_minibatch):
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(network.critic.parameters(), self.max_gradient)
+                gradient.value(rows.x, rows.aim)
+                torch.nn.utils.clip_grad_norm_(critic, self.max_gradient)
                 optimiser.step()
         names = ("surrogate", "value_loss", "entropy", "kl")
         return {f"learner/{name}": float(total) / rounds for name, total in zip(names, sums, strict=True)}
 
-    @staticmethod
-    def _value_loss(network: ActorCritic, x: Tensor, aim: Tensor) -> Tensor:
-        return 0.5 * (network.critic(x)[:, 0] - aim).square().mean()
-
 
 class Batch:
-    """What one rollout of T decisions in N environments leaves behind, in preallocated tensors."""
+    """What one rollout of T decisions in N environments leaves behind, in preallocated tensors.
 
-    def __init__(self, steps: int, n: int, layout: Layout):
-        parts = layout.parts
-        self.normal = torch.zeros(steps, n, layout.width)
-        self.mask = torch.zeros(steps, n, sum(parts), dtype=torch.bool)
-        self.action = torch.zeros(steps, n, *([len(parts)] if len(parts) > 1 else []), dtype=torch.int64)
-        if layout.bounds:
-            self.action = torch.zeros(steps, n, len(layout.bounds))
-        self.log_prob, self.value, self.reward, self.elapsed = torch.zeros(4, steps, n)
-        self.done = torch.zeros(steps, n, dtype=torch.bool)
-        self.final_value, self.expected = torch.zeros(2, steps, n)
-        self.last_value = torch.zeros(n)
-        self.seen = torch.zeros(steps, n, layout.width)
+    What the update reads of a decision lies side by side in one row, so that a shuffled epoch is one pass over memory.
+    """
+
+    def __init__(self, steps: int, n: int, layout: Layout, device: str = "cpu"):
+        self._whole = not layout.bounds
+        self._single = self._whole and len(layout.parts) == 1
+        widths = (layout.width, sum(layout.parts), len(layout.bounds) or len(layout.parts), 1, 1, 1)
+        self._rows = torch.zeros(steps, n, sum(widths), device=device)
+        self._shuffled = torch.zeros(steps * n, sum(widths), device=device)
+        self._widths = widths
+        self.normal, self.mask, self.action, *rest = self._rows.split(widths, 2)
+        self.log_prob, self.advantage, self.target = (column[:, :, 0] for column in rest)
+        self.value, self.reward, self.elapsed = torch.zeros(3, steps, n, device=device)
+        self.done = torch.zeros(steps, n, dtype=torch.bool, device=device)
+        self.final_value, self.expected = torch.zeros(2, steps, n, device=device)
+        self.last_value = torch.zeros(n, device=device)
+        self.seen = torch.zeros(steps, n, layout.width, device=device)
+
+    def shuffled(self, generator: torch.Generator, rows: int) -> Iterator[Rows]:
+        """All decisions once, in minibatches."""
+        flat = self._rows.flatten(0, 1)
+        order = torch.randperm(len(flat), generator=generator).to(flat.device)
+        torch.index_select(flat, 0, order, out=self._shuffled)
+        for part in self._shuffled.split(rows):
+            x, mask, action, log_prob, gain, aim = part.split(self._widths, 1)
+            action = action.long() if self._whole else action
+            yield Rows(x, mask > 0, action[:, 0] if self._single else action, log_prob[:, 0], gain[:, 0], aim[:, 0])
 
     @torch.no_grad()
     def collect(self, env: Any, network: ActorCritic, lookahead: Lookahead | None = None) -> Any:
@@ -230,28 +230,34 @@ class Batch:
         that may happen.
         """
         ledger = np.zeros(len(env.ledger.columns))
-        normalise = network.normaliser
+        normalise, device = network.normaliser, self.done.device
+
+        def there(array: Any) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
         if not normalise.count.any():
-            normalise.update(torch.from_numpy(env.out.observation))
+            normalise.update(there(env.out.observation))
         for t in range(len(self.reward)):
-            self.seen[t] = torch.from_numpy(env.out.observation)
-            self.mask[t] = torch.from_numpy(env.out.mask)
+            self.seen[t] = there(env.out.observation)
+            mask = there(env.out.mask)
             self.normal[t] = x = normalise(self.seen[t])
-            found = network.policy(x, self.mask[t])
-            self.action[t] = action = found.sample(torch.from_numpy(env.action_uniforms()))
+            found = network.policy(x, mask)
+            action = found.sample(there(env.action_uniforms()))
+            self.mask[t], self.action[t] = mask, action.view_as(self.action[t])
             self.log_prob[t], self.value[t] = found.log_prob(action), network.value(x)
+            taken = action.cpu().numpy()
             if lookahead is not None:
-                seen, probability, mean = lookahead.after(action.numpy())
-                value = network.value(normalise(torch.from_numpy(seen))).view(probability.shape)
-                self.expected[t] = (value * torch.from_numpy(probability)).sum(1)
-            _, reward, terminated, truncated, info = env.step(action.numpy())
-            self.reward[t] = torch.from_numpy(reward if lookahead is None else mean)
-            self.elapsed[t] = torch.from_numpy(info["elapsed"])
-            self.done[t] = torch.from_numpy(terminated | truncated)
+                seen, probability, mean = lookahead.after(taken)
+                value = network.value(normalise(there(seen))).view(probability.shape)
+                self.expected[t] = (value * there(probability)).sum(1)
+            _, reward, terminated, truncated, info = env.step(taken)
+            self.reward[t] = there(reward if lookahead is None else mean)
+            self.elapsed[t] = there(info["elapsed"])
+            self.done[t] = there(terminated | truncated)
             ledger += info["ledger"].sum(0)
             if "final_obs" in info:
-                last = network.value(normalise(torch.from_numpy(env.out.final_observation)))
-                self.final_value[t] = torch.where(torch.from_numpy(terminated), 0.0, last)
-        self.last_value = network.value(normalise(torch.from_numpy(env.out.observation)))
+                last = network.value(normalise(there(env.out.final_observation)))
+                self.final_value[t] = torch.where(there(terminated), 0.0, last)
+        self.last_value = network.value(normalise(there(env.out.observation)))
         normalise.update(self.seen.flatten(0, 1))
         return ledger

@@ -2,6 +2,8 @@
 
 from math import inf
 
+import torch
+
 from pointsman.errors import PointsmanError
 
 
@@ -24,6 +26,14 @@ def require_positive(**values: float) -> None:
     for key, value in values.items():
         if not 0.0 < value < inf:
             raise PointsmanError(f"agent.{key} must be positive, got {value}")
+
+
+def require_device(device: str) -> None:
+    """A device of torch that this machine has."""
+    if device != "cpu" and not (device.split(":")[0] == "cuda" and torch.cuda.is_available()):
+        raise PointsmanError(
+            f"device must be cpu{', or cuda' if torch.cuda.is_available() else ' on this machine'}, got {device!r}"
+        )
 
 
 def require_widths(hidden: object) -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from pointsman.agents.log import Log
+from pointsman.agents.ranges import require_device
 from pointsman.envs.core import row_of
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
@@ -86,11 +87,15 @@ class SB3:
         total_steps: decisions in all, over all environments.
         num_envs: environments side by side.
         arguments: of the algorithm's constructor.
+        device: of torch.
     """
 
-    def __init__(self, algorithm: str, total_steps: int, num_envs: int, arguments: dict[str, Any] | None = None):
+    def __init__(
+        self, algorithm: str, total_steps: int, num_envs: int, arguments: dict[str, Any] | None = None, device: str = "cpu"
+    ):
         self.algorithm, self.total_steps, self.num_envs = algorithm, total_steps, num_envs
-        self.arguments = arguments or {}
+        require_device(device)
+        self.arguments, self.device = arguments or {}, device
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> "SB3Policy":
         """Train on a BatchEnv. These algorithms keep no checkpoint: an interrupted run starts again."""
@@ -99,7 +104,7 @@ class SB3:
         wrapped, kind = SB3VecEnv(env), algorithm(self.algorithm)
         try:
             kind_of_net = "CnnPolicy" if env.layout.image else "MultiInputPolicy" if env.layout.window else "MlpPolicy"
-            model = kind(kind_of_net, wrapped, seed=seed, verbose=0, **self.arguments)
+            model = kind(kind_of_net, wrapped, seed=seed, verbose=0, device=self.device, **self.arguments)
         except (TypeError, ValueError, AssertionError) as error:
             raise PointsmanError(f"agent.arguments do not fit {self.algorithm}: {error}") from None
         model.learn(self.total_steps, callback=_Report(wrapped, log, self.total_steps))

@@ -42,6 +42,7 @@ class TrainConfig:
     sweep_dir: str | None = None  # with -m: where the sweep is kept, or one to go on with; null: logs/sweeps/<time>
     baselines: bool = True  # tune the rules and find the optimum, for comparison
     threads: int | None = None  # of torch; null: all cores
+    device: str = "cpu"  # cuda: networks and their updates on a GPU
     search: SearchConfig = field(default_factory=SearchConfig)
     plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 

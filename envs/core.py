@@ -65,6 +65,15 @@ def _settle(ledger, terminated, truncated, column, price, reward, done, decision
     return any_done
 
 
+def legalise(
+    actions: NDArray[np.int64], mask: NDArray[np.bool_], parts: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Actions [N] or [N, K] with the first legal one wherever the mask [N, sum(parts)] forbids, and which rows had such."""
+    fallen, by_part = np.zeros(len(actions), np.bool_), actions.reshape(len(actions), -1).copy()
+    _legalise(by_part, mask, np.concatenate([[0], np.cumsum(parts, dtype=np.int64)]), fallen)
+    return by_part.reshape(actions.shape), fallen
+
+
 class BatchEnv(VectorEnv):
     """N environments of one problem, stepped by one compiled call; autoreset is SAME_STEP.
 
@@ -194,9 +203,7 @@ class BatchEnv(VectorEnv):
             return actions, None
         if self.illegal == "raise":
             raise PointsmanError(self._why_illegal(row, part, int(by_part[row, part])))
-        fallen, by_part = np.zeros(self.num_envs, np.bool_), by_part.copy()
-        _legalise(by_part, self.out.mask, self._first, fallen)
-        return by_part.reshape(actions.shape), fallen
+        return legalise(actions, self.out.mask, self.layout.parts)
 
     def _inside(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
         """Vectors of numbers, cut at their bounds."""

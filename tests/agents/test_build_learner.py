@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
@@ -21,7 +22,7 @@ TARGET = {"_target_": "pointsman.agents.ppo.PPO", "name": "ppo"}
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_shipped_configurations_arrive_unchanged(file):
     with initialize_config_module("pointsman.conf", version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", [f"agent={file.stem}"]).agent)
+        config = OmegaConf.to_container(compose("train", [f"agent={file.stem}"]).agent, resolve=True)
     learner = build_learner(config)
     assert config["name"] == file.stem
     assert isinstance(learner, {"ppo": PPO, "dqn": DQN}.get(file.stem.split("_")[0], SB3))
@@ -44,6 +45,7 @@ def test_whole_numbers_serve_as_fractions_but_not_the_other_way_round():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"device": "tpu"}, r"^device must be cpu.*, got 'tpu'"),
         ({"totl_steps": 5}, r"unknown key 'agent\.totl_steps'; did you mean agent\.total_steps"),
         ({"learning_rate": "fast"}, r"agent\.learning_rate must be of type float, got 'fast'"),
         ({"num_envs": None}, r"agent\.num_envs must be of type int, got None"),
@@ -69,3 +71,14 @@ def test_errors_name_the_key(change, message):
 def test_missing_arguments_are_named():
     with pytest.raises(PointsmanError, match=r"^agent\.total_steps is missing$"):
         build_learner({"_target_": "pointsman.agents.sb3.SB3", "algorithm": "A2C"})
+
+
+def test_the_device_is_said_once_for_every_learner():
+    """`device` of pointsman-train reaches each shipped agent; a GPU that is not there is a sentence, not a traceback."""
+    with initialize_config_module("pointsman.conf", version_base="1.3"):
+        for file in FILES:
+            config = OmegaConf.to_container(compose("train", [f"agent={file.stem}", "device=cuda"]).agent, resolve=True)
+            assert config["device"] == "cuda"
+            if not torch.cuda.is_available():
+                with pytest.raises(PointsmanError, match=r"^device must be cpu on this machine, got 'cuda'$"):
+                    build_learner(config)

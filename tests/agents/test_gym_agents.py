@@ -79,7 +79,7 @@ def test_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
 
 def test_images_go_through_stable_baselines3_alone():
     found = problem("PointsmanWalk-v0", arguments={"image": True})
-    learner = SB3("PPO", 64, 2, {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "device": "cpu"})
+    learner = SB3("PPO", 64, 2, {"n_steps": 16, "batch_size": 16, "n_epochs": 1})
     policy = learner.fit(envs.BatchEnv(found, 2), Log(), seed=0)
     assert returns(policy, found, 2).shape == (2,)
     with pytest.raises(PointsmanError, match="take vectors, no images: train with agent=sb3_ppo"):

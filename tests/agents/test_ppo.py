@@ -120,7 +120,7 @@ def test_a_batch_holds_what_happened():
     frozen = copy.deepcopy(network)  # values are those of the network and the normaliser as the rollout began
     ledger = second.collect(env, network)
     observation, info = twin.reset(seed=4)
-    for action in first.action:
+    for action in first.action[:, :, 0].long():
         observation, *_, info = twin.step(action.numpy())
     total = 0.0
 
@@ -130,7 +130,7 @@ def test_a_batch_holds_what_happened():
     for t in range(25):
         np.testing.assert_array_equal(second.mask[t], info["action_mask"].astype(bool))
         np.testing.assert_allclose(second.value[t], value(observation), atol=1e-6)
-        observation, reward, terminated, truncated, info = twin.step(second.action[t].numpy())
+        observation, reward, terminated, truncated, info = twin.step(second.action[t, :, 0].long().numpy())
         np.testing.assert_array_equal(second.reward[t], reward.astype(np.float32))
         np.testing.assert_array_equal(second.elapsed[t], info["elapsed"].astype(np.float32))
         np.testing.assert_array_equal(second.done[t], terminated | truncated)

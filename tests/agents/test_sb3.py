@@ -99,7 +99,7 @@ def tiny(config, steps=480):
     arguments = config["arguments"]
     small = {"n_steps": 8, "batch_size": 16, "learning_starts": 100, "n_epochs": 2}
     config["arguments"] = arguments | {key: value for key, value in small.items() if key in arguments}
-    return config | {"total_steps": steps, "num_envs": 4}
+    return config | {"total_steps": steps, "num_envs": 4, "device": "cpu"}
 
 
 @pytest.mark.parametrize("file", [file for file in YAMLS if file.stem != "sb3_sac"], ids=lambda file: file.stem)
@@ -134,7 +134,7 @@ def test_maskable_ppo_never_picks_a_masked_action(overrides):
     counted = {}
     for name in ("MaskablePPO", "PPO"):
         problem, log = mini(**overrides), Recorder()
-        arguments = {"n_steps": 8, "batch_size": 16, "device": "cpu"}
+        arguments = {"n_steps": 8, "batch_size": 16}
         found = SB3(name, 480, 4, arguments).fit(envs.BatchEnv(problem, 4), log, seed=0)
         counted[name] = log.ledger[-1]
         if name == "MaskablePPO":
@@ -145,7 +145,7 @@ def test_maskable_ppo_never_picks_a_masked_action(overrides):
 
 def test_seed_decides_the_result():
     def weights(seed):
-        found = SB3("A2C", 200, 4, {"device": "cpu"}).fit(envs.BatchEnv(mini(), 4), Log(), seed=seed)
+        found = SB3("A2C", 200, 4, {}).fit(envs.BatchEnv(mini(), 4), Log(), seed=seed)
         return torch.cat([value.flatten() for value in found.model.policy.state_dict().values()])
 
     assert torch.equal(weights(1), weights(1))

@@ -65,6 +65,6 @@ def test_illegal_parts_are_named_or_replaced_part_by_part():
 @pytest.mark.parametrize("shape", TOYS.values(), ids=TOYS)
 def test_stable_baselines3_trains_on_them(shape, tmp_path):
     problem = toy.problem(**shape)
-    learner = SB3("PPO", 320, 4, {"n_steps": 20, "batch_size": 40, "device": "cpu"})
+    learner = SB3("PPO", 320, 4, {"n_steps": 20, "batch_size": 40})
     found = learner.fit(envs.BatchEnv(problem, 4), Log(), seed=0)
     assert 0 < rollout(found, problem, 5, seed=3).ledger[:, 0].sum() <= 50
