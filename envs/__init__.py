@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pointsman.envs import plugins
 from pointsman.envs.plugins import plug
 from pointsman.envs.problem import Problem
+from pointsman.envs.recent import with_recent
 from pointsman.errors import PointsmanError, unknown
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, A
 
 def build(config: dict[str, Any]) -> Problem:
     """The problem of a complete configuration."""
-    return _module(family_of(config), "env").build(config)
+    return with_recent(_module(family_of(config), "env").build(config), config.get("recent"))
 
 
 def family_of(config: Any) -> str:
@@ -120,6 +121,8 @@ def chain(problem: Problem, size: int) -> Any:
     module = _module(_family(problem), "exact")
     if not hasattr(module, "chain"):
         raise PointsmanError(f"{problem.id} states no chain")
+    if problem.recent is not None:
+        raise PointsmanError(f"{problem.id} has no chain with recent.over={problem.recent.over.tolist()}: leave it empty")
     return module.chain(problem, size)
 
 

@@ -18,6 +18,7 @@ from pointsman.envs.ledger import Ledger
 from pointsman.envs.noise import policy_uniforms
 from pointsman.envs.picture import View, picture
 from pointsman.envs.problem import Outputs, Problem
+from pointsman.envs.recent import Rates
 from pointsman.envs.split import Split
 from pointsman.errors import PointsmanError
 
@@ -119,6 +120,7 @@ class BatchEnv(VectorEnv):
         # A kernel in plain Python holds the lock, and need not stand being called twice at a time.
         self._split = Split(num_envs, threads if hasattr(problem.kernel.advance, "py_func") else 1)
         self.out = self._outputs(np.arange(num_envs) if indices is None else np.array(indices, np.int64))
+        self._recent = None if problem.recent is None else Rates(problem.recent, num_envs)
         self._decision = np.zeros(num_envs, np.int64)
         self._reward, self._done = np.zeros(num_envs), np.zeros(num_envs, np.bool_)
         self._rows = np.arange(num_envs)
@@ -154,6 +156,8 @@ class BatchEnv(VectorEnv):
         self.out.ledger[:], self.out.elapsed[:], self._so_far[:] = 0.0, 0.0, 0.0
         self.out.terminated[:], self.out.truncated[:] = False, False
         self.problem.kernel.reset_rows(self.problem.params, self.state, self.record, self.out, self._rows)
+        if self._recent is not None:
+            self._recent.begin(self.out)
         return self._seen(self.out.observation), self._info(self.out.mask)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -175,6 +179,8 @@ class BatchEnv(VectorEnv):
         if row >= 0:
             key = self.problem.kernel.FULL[full]
             raise PointsmanError(f"the buffer {key}={self.problem.config[key]} is full in environment {int(row)}: raise {key}")
+        if self._recent is not None:
+            self._recent.follow(out, self.autoreset)
         if fallen is not None:
             out.ledger[fallen, -1] = 1.0
         any_done = _settle(
@@ -280,6 +286,8 @@ class BatchEnv(VectorEnv):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         found: dict[str, NDArray[Any]] = {"decision": self._decision}
+        if self._recent is not None:
+            found["recent"] = self._recent.rate
 
         def walk(prefix: str, part: Any) -> None:
             for name, value in part._asdict().items():

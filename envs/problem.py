@@ -42,6 +42,14 @@ class Events(NamedTuple):
     fill: Callable[[Any, NDArray[np.int64], NDArray[np.int64]], None]
 
 
+class Recent(NamedTuple):
+    """What is shown of the recent past (recent.py): J ledger columns in K quantities, each over T times."""
+
+    column: NDArray[np.int64]  # [J]
+    which: NDArray[np.int64]  # [J] quantity that the column belongs to, rising
+    over: NDArray[np.float64]  # [T]
+
+
 @dataclass(frozen=True)
 class Field:
     """A named entry of the observation, with its unit and range."""
@@ -89,6 +97,8 @@ class Problem:
     """Does the total of an episode count, however long it takes? Then averages are per episode, not per unit of time."""
     events: Events | None = None
     """What may happen after a decision, where that can be listed; null: it cannot."""
+    recent: Recent | None = None
+    """What the last entries of the observation show of the recent past; null: there are none."""
     render: Callable[["Problem", View], NDArray[np.uint8]] | None = None
     """Draws a decision, uint8[height, width, 3]; null: the general picture (picture.py)."""
 

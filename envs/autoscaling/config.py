@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.envs.assumption import AssumptionConfig
+from pointsman.envs.schema import AssumptionConfig, RecentConfig
 
 
 @dataclass
@@ -71,6 +71,7 @@ class AutoscalingConfig:
     horizon_minutes: float = 1440.0
     warmup_minutes: float = 0.0  # deleted before averages are taken
     start_minute: float | None = 0.0  # of the day; null: drawn
+    recent: RecentConfig = field(default_factory=RecentConfig)  # rates of the recent past that policies see too
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train

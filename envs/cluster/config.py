@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.envs.assumption import AssumptionConfig
+from pointsman.envs.schema import AssumptionConfig, RecentConfig
 
 
 @dataclass
@@ -41,6 +41,7 @@ class ClusterConfig:
     horizon_time: float | None = None  # null, for a trace only: until all its jobs are done
     warmup_time: float = 0.0  # deleted before averages are taken
     queue_size: int = 256  # buffer of waiting jobs; overflow is an error, not a drop
+    recent: RecentConfig = field(default_factory=RecentConfig)  # rates of the recent past that policies see too
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train

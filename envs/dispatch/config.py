@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.envs.assumption import AssumptionConfig
+from pointsman.envs.schema import AssumptionConfig, RecentConfig
 
 
 @dataclass
@@ -105,6 +105,7 @@ class DispatchConfig:
     start_minute: float | None = 0.0  # of the week; null: drawn
     queue_size: int = 150  # buffer; overflow is an error, not a drop
     automation_size: int = 64  # buffer, where capacity is unlimited
+    recent: RecentConfig = field(default_factory=RecentConfig)  # rates of the recent past that policies see too
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train, such as start_minute

@@ -227,6 +227,7 @@ def rules(problem: Problem) -> dict[str, type[Rule]]:
         found |= {"shortest_queue": ShortestQueue, "fastest_free": FastestFree}
     if problem.params.pickup:
         found |= {"process_always": ProcessAlways, "forward_always": ForwardAlways}
-    if len(problem.params.trace) == 0:
+    # It weighs a request by the load that is to come, so it must know the regime.
+    if len(problem.params.trace) == 0 and (len(problem.params.switching_rate) == 1 or "regime" in names):
         found["index"] = Index
     return found

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.envs.assumption import AssumptionConfig
+from pointsman.envs.schema import AssumptionConfig, RecentConfig
 
 
 @dataclass
@@ -42,6 +42,7 @@ class InventoryConfig:
     start: Any = 0  # units in stock at the start of an episode
     horizon_time: float = 1200.0
     warmup_time: float = 200.0  # deleted before averages are taken
+    recent: RecentConfig = field(default_factory=RecentConfig)  # rates of the recent past that policies see too
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.envs.assumption import AssumptionConfig
+from pointsman.envs.schema import AssumptionConfig, RecentConfig
 
 
 @dataclass
@@ -53,6 +53,7 @@ class PortfolioConfig:
     horizon_weeks: int = 520
     prices: dict[str, float] = field(default_factory=dict)  # by ledger column; hours saved have a negative one
     discount: float | None = None  # per week; what the Gittins index goes by
+    recent: RecentConfig = field(default_factory=RecentConfig)  # rates of the recent past that policies see too
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.envs.assumption import AssumptionConfig
+from pointsman.envs.schema import AssumptionConfig, RecentConfig
 
 
 @dataclass
@@ -57,6 +57,7 @@ class QueueingConfig:
     queue_size: int = 2000  # places per class, only with head_ages
     horizon_time: float = 2000.0
     warmup_time: float = 200.0  # deleted before averages are taken
+    recent: RecentConfig = field(default_factory=RecentConfig)  # rates of the recent past that policies see too
     provenance: str = ""
     assumptions: list[AssumptionConfig] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)  # changes under which learners train

@@ -135,3 +135,8 @@ def test_unknown_parameter_and_missing_observation_are_named():
     surge = envs.build(envs.configure("dispatch/surge"))
     with pytest.raises(PointsmanError, match="needs the observation 'regime'"):
         envs.rules(surge)["regime_threshold"](problem).act(np.zeros((1, 3), np.float32), np.ones((1, 2), bool), np.zeros(1))
+
+
+def test_rules_that_must_know_the_regime_are_left_out_where_it_is_hidden():
+    shown, hidden = (envs.build(envs.configure("dispatch/surge", regime_observed=seen)) for seen in (True, False))
+    assert set(envs.rules(shown)) - set(envs.rules(hidden)) == {"index", "regime_threshold"}
