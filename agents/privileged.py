@@ -77,18 +77,19 @@ class Privileged:
         rng, draw = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         env.reset(seed=seed)
         twin.env.reset(seed=seed)
-        steps, loss, found = max(1, self.total_steps // (env.num_envs * self.rounds)), float("nan"), []
+        steps, loss, data = max(1, self.total_steps // (env.num_envs * self.rounds)), float("nan"), []
         for turn in range(self.rounds):
-            actor = NetworkPolicy(network) if turn else None
+            actor, rows = NetworkPolicy(network) if turn else None, []
             for step in range(turn * steps, (turn + 1) * steps):
-                found.append(self._decide(env, twin, actor, rng))
+                rows.append(self._decide(env, twin, actor, rng))
                 ledger, elapsed, n = env.out.ledger.sum(0), float(env.out.elapsed.sum()), env.num_envs
                 log.update((step + 1) * n, steps * self.rounds * n, ledger, elapsed, {"learner/loss": loss})
-            seen, mask, excess = (torch.from_numpy(np.concatenate(column)) for column in zip(*found, strict=True))
-            if not len(seen):
+            fresh = [torch.from_numpy(np.concatenate(column)) for column in zip(*rows, strict=True)]
+            data = [torch.cat(pair) for pair in zip(data, fresh, strict=True)] if turn else fresh
+            if not len(data[0]):
                 raise PointsmanError(f"{env.problem.id}: no decision had a choice, so there is nothing to learn")
-            network.normaliser.update(seen[-sum(len(rows[0]) for rows in found[-steps:]) :])
-            loss = self._improve(network.to(self.device), draw, seen, mask, excess)
+            network.normaliser.update(fresh[0])
+            loss = self._improve(network.to(self.device), draw, *data)
             network.cpu()
         return NetworkPolicy(network)
 

@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 PRESET, SIZE = "dispatch/surge", 50
 LONG: dict[str, Any] = {"horizon_minutes": 2400.0}
 """Several switches of the regime in every episode."""
+RECORDS = EVALUATION + 1000
+"""Seed of records on which no setting was chosen."""
 OVER = 10.0
 """Time of the rate from which the filter reads the gaps, minutes."""
 
@@ -137,7 +139,7 @@ def main() -> None:
         entries.append((f"{config.agent.name}, seed {config.seed}", run.learned(), problem, ""))
     prices, costs = envs.BatchEnv(seeing).prices, []
     for _, policy, problem, _ in entries:
-        totals = rollout(policy, problem, 400, EVALUATION)
+        totals = rollout(policy, problem, 400, RECORDS)
         costs.append(totals.ledger @ prices)
     rng, shown = np.random.default_rng(0), Table("cost per minute", "exact", "simulated, above the optimum", "share recovered")
 

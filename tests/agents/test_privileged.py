@@ -61,7 +61,7 @@ def regret(policy, problem, size):
     env, lost, minutes = envs.BatchEnv(problem, 1000), 0.0, 0.0
     twin, (seen, _) = Twin(env, SEES, size), env.reset(seed=7)
     twin.env.reset(seed=7)
-    for step in range(1000):
+    for step in range(500):
         action = policy.act(seen, env.action_masks(), env.action_uniforms())
         excess = twin.excess()[np.arange(len(action)), action]
         seen, reward, _, _, info = env.step(action)
