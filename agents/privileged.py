@@ -77,7 +77,8 @@ class Privileged:
         rng, draw = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         env.reset(seed=seed)
         twin.env.reset(seed=seed)
-        steps, loss, data = max(1, self.total_steps // (env.num_envs * self.rounds)), float("nan"), []
+        steps, loss = max(1, self.total_steps // (env.num_envs * self.rounds)), float("nan")
+        data: list[Tensor] = []
         for turn in range(self.rounds):
             actor, rows = NetworkPolicy(network) if turn else None, []
             for step in range(turn * steps, (turn + 1) * steps):
