@@ -64,13 +64,13 @@ class Privileged:
         require_positive(learning_rate=learning_rate)
         require_widths(hidden)
         require_device(device)
-        self.sees, self.size, self.total_steps, self.num_envs, self.rounds = dict(sees or {}), size, total_steps, num_envs, rounds
+        self.sees, self.size, self.total_steps, self.num_envs, self.rounds = sees, size, total_steps, num_envs, rounds
         self.epsilon, self.updates, self.minibatch, self.learning_rate = epsilon, updates, minibatch, learning_rate
         self.hidden, self.device = list(hidden), device
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv. No checkpoint is kept: an interrupted run starts again."""
-        twin = Twin(env, self.sees, self.size)
+        twin = Twin(env, dict(self.sees or {}), self.size)
         env.copy = False
         torch.manual_seed(seed)
         network = ActorCritic(env.layout, self.hidden)
