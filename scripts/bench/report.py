@@ -7,6 +7,9 @@ from pathlib import Path
 
 from pointsman.scripts.bench.measure import Row
 
+EXPLAINED = (
+    "Times are processor time, in the race by the clock; medians, with the lowest and the highest of the trials in brackets."
+)
 LIBRARIES = ("numpy", "numba", "torch", "gymnasium", "stable-baselines3")
 
 
@@ -21,7 +24,7 @@ def machine() -> str:
 
 def markdown(rows: list[Row]) -> str:
     """Tables by part, each line with the median of its trials and their range."""
-    lines = [machine(), "", "Times are processor time, in the race by the clock; medians, with the lowest and the highest of the trials in brackets."]
+    lines = [machine(), "", EXPLAINED]
     for part in dict.fromkeys(row.part for row in rows):
         mine = [row for row in rows if row.part == part]
         lines += ["", f"| {part} | median | range | trials | |", "|---|---:|---:|---:|---|"]
