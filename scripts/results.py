@@ -15,8 +15,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from pointsman.errors import PointsmanError
 from pointsman.files import write_whole
@@ -30,12 +34,22 @@ HEADINGS |= {"gap_closed": "gap closed", "took": "took", "date": "date", "comman
 Row = dict[str, str]
 
 
+@dataclass
+class Wanted:
+    """A row as docs/results.yaml lists it."""
+
+    train: str = MISSING  # arguments of pointsman-train
+    seeds: int = 1  # of training: 0, 1, ...
+    episodes: int = 100
+    times: float = 1.0  # by which costs are multiplied: 60 gives those per hour where the problem's are per minute
+
+
 def processor_seconds() -> float:
     """Of this process and of those that it has started and seen to their end."""
     return sum(os.times()[:4])
 
 
-def train(name: str, wanted: Any) -> list[Path]:
+def train(name: str, wanted: Wanted) -> list[Path]:
     """Run folders of a row, one per training seed; rules are tuned and the optimum is found in the first alone."""
     folders = []
     for seed in range(wanted.seeds):
@@ -110,7 +124,7 @@ def cells(found: Any, times: float = 1.0) -> Row:
     return cell | ({"optimum": f"{times * found.optimum:.6g}"} if found.optimum is not None else {})
 
 
-def remake(name: str, wanted: Any, before: Row) -> Row:
+def remake(name: str, wanted: Wanted, before: Row) -> Row:
     """A row made afresh, or as it was if its runs are finished and scored; a bound, which no run finds, is kept."""
     folders = train(name, wanted)
     facts = made(folders[0])
@@ -120,11 +134,16 @@ def remake(name: str, wanted: Any, before: Row) -> Row:
         return before
     begun = processor_seconds()
     found = {"row": name, "optimum": before.get("optimum") or "not known"}
-    found |= score(folders, wanted.get("episodes", 100), wanted.get("times", 1))
+    found |= score(folders, wanted.episodes, wanted.times)
     seconds = sum(float((folder / "seconds").read_text()) for folder in folders) + processor_seconds() - begun
     print(f"{name}: {found['learned']}; {seconds:.0f} s of processor time", file=sys.stderr)
     kept = {key: facts[key] for key in ("date", "commit", "versions", "machine")}
     return found | kept | {"took": f"{seconds:.0f} s", "command": command}
+
+
+def load(file: Path) -> dict[str, Any]:
+    """The rows that are listed, by name, each with the keys of Wanted."""
+    return {str(name): OmegaConf.merge(OmegaConf.structured(Wanted), row) for name, row in OmegaConf.load(file).items()}
 
 
 def read(file: Path) -> dict[str, Row]:
@@ -210,21 +229,18 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", help="names of docs/results.yaml, or families such as dispatch; all unless said")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of results.yaml, results.csv and results.md")
     given = parser.parse_args()
-    from omegaconf import OmegaConf
-
     status = 0
     try:
-        listed: Any = OmegaConf.load(given.docs / "results.yaml")
-        rows = read(given.docs / "results.csv")
-        for name in chosen(list(listed), given.rows):
+        listed, rows = load(given.docs / "results.yaml"), read(given.docs / "results.csv")
+        for name in chosen(listed, given.rows):
             try:
                 rows[name] = remake(name, listed[name], rows.get(name, {}))
                 write(given.docs, rows)
             except Exception as error:  # hours of other rows must not be lost for one
                 print(f"{name}: failed: {error}", file=sys.stderr)
                 status = 2
-    except (PointsmanError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (PointsmanError, OmegaConfBaseException, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
