@@ -12,7 +12,7 @@ from data import ROOT
 
 import pointsman
 from pointsman.evaluation.statistics import Interval
-from pointsman.scripts import results
+from pointsman.scripts import results, results_page
 
 PAGE = """Cost per minute.
 
@@ -26,7 +26,7 @@ Between.
 
 
 def row(**cells):
-    return dict.fromkeys(results.COLUMNS, "") | cells
+    return dict.fromkeys(results_page.COLUMNS, "") | cells
 
 
 ROWS = {
@@ -85,7 +85,7 @@ def test_simulated_costs_in_cells(found, learned, gap):
 
 
 def test_tables_are_those_of_the_rows():
-    page = results.filled(PAGE, ROWS)
+    page = results_page.filled(PAGE, ROWS)
     assert page.startswith("Cost per minute.\n\n<!-- rows toy -->\n\n| preset |")
     assert "what stood there before" not in page
     assert "other/one" not in page
@@ -100,21 +100,21 @@ def test_tables_are_those_of_the_rows():
 
 def test_what_is_written_is_read_again_and_written_alike(tmp_path):
     (tmp_path / "results.md").write_text(PAGE)
-    results.write(tmp_path, ROWS)
+    results_page.write(tmp_path, ROWS)
     first = (tmp_path / "results.md").read_text()
-    assert results.read(tmp_path / "results.csv") == ROWS
-    results.write(tmp_path, results.read(tmp_path / "results.csv"))
+    assert results_page.read(tmp_path / "results.csv") == ROWS
+    results_page.write(tmp_path, results_page.read(tmp_path / "results.csv"))
     assert (tmp_path / "results.md").read_text() == first
 
 
 def test_a_table_without_an_end_is_an_error():
     with pytest.raises(pointsman.PointsmanError, match="not closed by a line <!-- end -->"):
-        results.filled("<!-- rows toy -->\n| a |\n", ROWS)
+        results_page.filled("<!-- rows toy -->\n| a |\n", ROWS)
 
 
 def test_the_page_is_that_of_its_rows():
     page = (ROOT / "docs" / "results.md").read_text()
-    assert results.filled(page, results.read(ROOT / "docs" / "results.csv")) == page
+    assert results_page.filled(page, results_page.read(ROOT / "docs" / "results.csv")) == page
 
 
 def test_every_row_that_is_listed_composes():
