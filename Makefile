@@ -1,4 +1,4 @@
-# make train | test | test-long | lint | docs | benchmark: each sets up what it needs; a second call starts at once.
+# make train | test | test-long | lint | docs | benchmark | results: each sets up what it needs; a second call starts at once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	touch $(STAMP)
 
-.PHONY: setup train test test-long lint docs benchmark
+.PHONY: setup train test test-long lint docs benchmark results
 setup: $(STAMP)
 
 train: $(STAMP)
@@ -34,3 +34,6 @@ docs: $(STAMP)
 
 benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmark.py
+
+results: $(STAMP)  # ROWS="dispatch/mini queueing" for some only
+	nice $(BIN)/python scripts/results.py $(ROWS)

@@ -33,12 +33,13 @@ def _versions() -> list[str]:
 
 
 def commit() -> str:
-    """The commit of the source tree that runs, and whether it was changed since; or that there is none."""
+    """The commit of the source tree that runs, and whether it was changed since, docs/ aside; or that there is none."""
     here = Path(__file__).resolve().parent
+    changed = ["status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs"]
     try:
         told = [
             subprocess.run(["git", "-C", str(here), *what], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            for what in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for what in (["rev-parse", "HEAD"], changed)
         ]
     except (OSError, subprocess.SubprocessError):
         return "not known: this is no checkout"
