@@ -11,7 +11,6 @@ from omegaconf.errors import OmegaConfBaseException
 from pointsman.envs import plugins
 from pointsman.envs.plugins import plug
 from pointsman.envs.problem import Problem
-from pointsman.envs.recent import with_recent
 from pointsman.errors import PointsmanError, unknown
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def complete(given: Any, overrides: dict[str, Any] | None = None) -> dict[str, A
 
 def build(config: dict[str, Any]) -> Problem:
     """The problem of a complete configuration."""
+    from pointsman.envs.recent import with_recent  # which compiles: a command's help needs none of it
+
     return with_recent(_module(family_of(config), "env").build(config), config.get("recent"))
 
 

@@ -87,6 +87,7 @@ def test_duelling_values_by_hand():
     assert plain[0, [0, 2]].tolist() == [1.0, 3.0]
 
 
+@pytest.mark.long
 def test_small_budget_comes_near_the_exact_optimum():
     """100,000 decisions for the average reward per unit of time: within 6 % of the optimum by the exact chain."""
     problem = envs.build(envs.configure("dispatch/mini"))

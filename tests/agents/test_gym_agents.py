@@ -49,6 +49,7 @@ def test_gaussian_draws_are_normal_and_independent_by_entry_and_by_row():
     np.testing.assert_array_equal(Gaussian(mean[:3], log_std).sample(u[:3]).numpy(), drawn[:3])
 
 
+@pytest.mark.long
 def test_ppo_learns_vectors_of_numbers_and_is_saved(tmp_path):
     """The best push is what is seen, worth 0; at random it is worth about -2.3."""
     found = problem("PointsmanPush-v0")

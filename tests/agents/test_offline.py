@@ -113,6 +113,7 @@ def test_candidates_and_decisions_of_several_parts(learner, problem):
         assert gained.mean() > reward.mean() + 0.1
 
 
+@pytest.mark.long
 def test_fitted_q_evaluation_agrees_with_the_exact_value():
     """A world of six states, horizon 5 with early ends: the mean of v over the first states against dynamic programming."""
     given = case(5, 0.5, 1500, stop=0.2)

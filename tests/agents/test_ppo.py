@@ -175,6 +175,7 @@ def test_small_budget_comes_near_the_exact_optimum(seed):
     assert best <= cost[1] + 1e-9 < 1.06 * best
 
 
+@pytest.mark.long
 def test_looking_ahead_learns_a_queue_from_few_decisions():
     """200,000 decisions on the N-model at load 0.8: within 3 % of the optimum by the exact chain."""
     settings = envs.configure("queueing/n_model", rho=0.8)

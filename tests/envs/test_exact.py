@@ -154,6 +154,7 @@ def test_what_drift_costs():
     assert cost(policy, new) / best - 1 == pytest.approx(0.10, abs=0.015)
 
 
+@pytest.mark.long
 def test_drifted_scores_keep_what_they_show_and_lose_what_they_say():
     """Half-way through the drift a quarter of the discrimination is gone; the mean share of easy requests stays."""
     drift = {"score.drift.remains": 0.5, "score.drift.from_minute": 100, "score.drift.until_minute": 300}

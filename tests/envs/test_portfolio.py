@@ -43,6 +43,7 @@ def done_at(p):
     return [int((p.accuracy[c, 0] >= p.required[c]).argmax()) for c in range(len(p.arrival))]
 
 
+@pytest.mark.long
 def test_gittins_index_is_worth_what_the_dynamic_programme_says():
     found = problem("gittins")
     p, discount = found.params, found.config["discount"]
