@@ -55,10 +55,13 @@ def same(one, other):
 
 
 def killed(process, run, moment):
-    """Kill a run: as it writes a checkpoint, or so many seconds after it began to train. False if it ended before."""
-    begun = None
+    """Kill a run: as it writes a checkpoint, or so many seconds after it began to train. False if it ended before.
+
+    Where the writing is over too soon to be seen, the second checkpoint will do.
+    """
+    begun, signs = None, [run / "checkpoint.draft", run / "checkpoint.before.pt"]
     while process.poll() is None:
-        if moment is None and (run / "checkpoint.draft").exists():
+        if moment is None and any(sign.exists() for sign in signs):
             break
         if moment is not None and begun is None and (run / "tensorboard").is_dir():
             begun = time.monotonic()
