@@ -46,6 +46,7 @@ def test_tuned_threshold_is_the_best_static_one(preset, above, rule):
     assert isinstance(tuned.values["threshold"], float)
 
 
+@pytest.mark.long
 def test_richer_rules_do_not_end_worse_than_the_threshold():
     """All rules of mini on one budget; by the exact chain the queue rule lies between optimum and best threshold."""
     problem = envs.build(envs.configure("dispatch/mini"))

@@ -67,7 +67,7 @@ def test_a_long_queue_is_that_of_the_unlimited_desk():
     assert limited.average_cost == pytest.approx(pointsman.solve("dispatch/mini").average_cost, rel=1e-8)
 
 
-@pytest.mark.parametrize("overrides", [{}, ROUGH])
+@pytest.mark.parametrize("overrides", [pytest.param({}, marks=pytest.mark.long), ROUGH])  # the rough one has all of the plain one
 def test_optimum_simulates_to_its_cost_in_every_quantity(overrides):
     """99.98 % intervals of simulation hold the chain's stationary averages, and the cost's half-width is below 1 %."""
     problem, solution = build(**overrides), pointsman.solve(NAME, **overrides)
