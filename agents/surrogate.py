@@ -103,7 +103,7 @@ class WrittenOut:
                 slope.addcmul_(p, part + own[:, None], value=bonus / total)
             slopes.append(slope)
             entropy += own
-        self.actor.backward(rows.x, slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1))
+        self.actor.backward(slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1))
         value_loss = self._value(rows.x, rows.aim, total)
         means = [torch.min(free, clipped).sum(), value_loss, entropy.sum(), (ratio - 1 - log_ratio).sum()]
         return torch.stack(means) / total
@@ -111,7 +111,7 @@ class WrittenOut:
     @torch.no_grad()
     def _value(self, x: Tensor, aim: Tensor, total: int) -> Tensor:
         error = self.critic.forward(x)[:, 0] - aim
-        self.critic.backward(x, error[:, None] * (self.value_weight / total))
+        self.critic.backward(error[:, None] * (self.value_weight / total))
         return 0.5 * error.square().sum()
 
 
@@ -136,8 +136,8 @@ class Layers:
             y += self._squares @ self.form.weight.T
         return y
 
-    def backward(self, x: Tensor, slope: Tensor) -> None:
-        """Add the gradients, given that of the outputs [B, O]."""
+    def backward(self, slope: Tensor) -> None:
+        """Add the gradients of the last `forward`, given that of its outputs [B, O]."""
         if self.form is not None:
             _gradient(self.form.weight).addmm_(slope.T, self._squares)
         for i in range(len(self.layers) - 1, -1, -1):

@@ -63,7 +63,7 @@ def own_cost(problem: envs.Problem, policy: Any, most: int = 250_000) -> float |
     cost = None
     for size in SIZES:
         try:
-            chain = envs.policy_chain(problem, size, partial(_choose, policy, problem.parts), most)
+            chain = envs.policy_chain(problem, size, partial(choose, policy, problem.parts), most)
         except PointsmanError:
             return cost
         before, cost = cost, exact.evaluate(chain, tabulate(policy, chain)).average_cost
@@ -72,7 +72,8 @@ def own_cost(problem: envs.Problem, policy: Any, most: int = 250_000) -> float |
     return cost
 
 
-def _choose(policy: Any, parts: tuple[int, ...], observation: Any, mask: Any) -> Any:
+def choose(policy: Any, parts: tuple[int, ...], observation: Any, mask: Any) -> Any:
+    """A policy's probabilities [N, A], as a chain of what it may do asks for them."""
     return probabilities(policy, observation, mask, parts)
 
 

@@ -27,12 +27,7 @@ THEIRS = {
 """Arguments of stable-baselines3 for a problem of seconds; each algorithm takes those that its shipped configuration has."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def share_of_best(policy, window, illegal="raise"):

@@ -139,12 +139,12 @@ def gap_of(name: str, problem: Any, optimum: float) -> Callable[[Any], float]:
     """A policy's exact cost over the optimum's, less 1."""
     from pointsman import envs
     from pointsman.agents import exact
-    from pointsman.evaluation.exact_costs import _choose, tabulate
+    from pointsman.evaluation.exact_costs import choose, tabulate
 
     chain = None if envs.has_policy_chains(problem) else envs.chain(problem, SIZES[name])
 
     def gap(policy: Any) -> float:
-        mine = chain or envs.policy_chain(problem, SIZES[name], partial(_choose, policy, problem.parts), 250_000)
+        mine = chain or envs.policy_chain(problem, SIZES[name], partial(choose, policy, problem.parts), 250_000)
         return float(exact.evaluate(mine, tabulate(policy, mine)).average_cost / optimum - 1.0)
 
     return gap

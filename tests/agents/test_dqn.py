@@ -19,13 +19,7 @@ LAYOUT = Layout(("time", "row"), (), 0, (3,))
 ROWS, STEPS = 3, 4
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and lose much on busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def filled(size, added):

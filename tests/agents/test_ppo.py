@@ -23,13 +23,7 @@ TINY = {"num_envs": 16, "rollout_steps": 8, "minibatch": 50, "epochs": 2, "hidde
 LAYOUT = Layout(("score", "in_service", "waiting"), (), 0, (2,))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and lose much on busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def mini(n, **overrides):

@@ -22,12 +22,7 @@ YAMLS = sorted(Path(inspect.getfile(conf)).parent.glob("agent/sb3_*.yaml"))
 OCCUPIED = {"automation.capacity": 1, "automation.latency_minutes": 5.0}  # automation is masked while it is busy
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def mini(**overrides):
