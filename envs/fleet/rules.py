@@ -145,9 +145,9 @@ def earnings(problem: Problem) -> float:
 
 
 def most_waiting(problem: Problem) -> Parameter:
-    """Range of how many requests per vehicle may wait."""
+    """Range of how many requests per vehicle may wait; its upper end is half a request above the limit, where nobody is refused."""
     p = problem.params
-    return Parameter(0.0, p.waiting_limit / p.vehicles)
+    return Parameter(0.0, (p.waiting_limit + 0.5) / p.vehicles)
 
 
 def intervals(problem: Problem) -> dict[str, Parameter]:

@@ -96,6 +96,15 @@ def test_value_decides_who_gets_the_only_vehicle_and_who_is_refused():
         assert decide("batched_value", values=values, **(alone | {"hand": (3, 0, 10, value)})) == wanted, value
 
 
+def test_the_search_may_let_as_many_wait_as_there_are_places():
+    """At a third of a request per vehicle, which float32 rounds up, all that may wait is not yet too many."""
+    overrides = {"vehicles": 3, "waiting_limit": 1, "places_shown": 1}
+    problem = envs.build(envs.configure("fleet/busy", **overrides))
+    most = envs.rules(problem)["nearest_within"].space_for(problem)["most_waiting"].high
+    far = THREE | {"idle": [True, False, False], "waiting": 1 / 3}
+    assert decide("nearest_within", overrides, {"within": MINUTE, "most_waiting": most}, **far) == WAIT
+
+
 def test_parameters_may_differ_by_row():
     problem = envs.build(envs.configure("fleet/busy", vehicles=3))
     one, mask = situation(problem, **THREE)
