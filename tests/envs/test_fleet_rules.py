@@ -97,12 +97,12 @@ def test_value_decides_who_gets_the_only_vehicle_and_who_is_refused():
 
 
 def test_the_search_may_let_as_many_wait_as_there_are_places():
-    """At a third of a request per vehicle, which float32 rounds up, all that may wait is not yet too many."""
+    """A third of a request per vehicle, which float32 rounds up, is not too many; the search gives values by row, in float64."""
     overrides = {"vehicles": 3, "waiting_limit": 1, "places_shown": 1}
     problem = envs.build(envs.configure("fleet/busy", **overrides))
     most = envs.rules(problem)["nearest_within"].space_for(problem)["most_waiting"].high
     far = THREE | {"idle": [True, False, False], "waiting": 1 / 3}
-    assert decide("nearest_within", overrides, {"within": MINUTE, "most_waiting": most}, **far) == WAIT
+    assert decide("nearest_within", overrides, {"within": MINUTE, "most_waiting": np.array([most])}, **far) == WAIT
 
 
 def test_parameters_may_differ_by_row():
