@@ -6,7 +6,8 @@ import pandas as pd
 from rich.table import Table
 
 from pointsman import envs
-from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.compare import Comparison
+from pointsman.evaluation.rollout import run_all
 from pointsman.evaluation.statistics import rate, verdict
 
 

@@ -1,23 +1,17 @@
-"""Sets policies beside each other on the same records: scores, summary and table."""
+"""Sets policies beside each other on the same records: costs, differences, headroom, scores and summary."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.table import Table
 
 from pointsman import envs
-from pointsman.errors import PointsmanError
-from pointsman.evaluation.rollout import EVALUATION, Rollout, join, rollout
-from pointsman.evaluation.statistics import Interval, episodes_needed, gap_closed, rate, sequential, verdict
-from pointsman.evaluation.steady import diverges
-
-MOST, CHUNK = 100_000, 1_000
-"""Episodes that `run_until` runs in all, and side by side."""
+from pointsman.evaluation.rollout import Rollout
+from pointsman.evaluation.statistics import Interval, gap_closed, rate, sequential, verdict
 
 
 class Link(NamedTuple):
@@ -172,148 +166,12 @@ class Comparison:
             "comparisons": comparisons,
         }
 
-    def table(self) -> Table:
-        """Costs, dearest policy first and the optimum last; differences are paired."""
-        best, unit = self.best_rule, self.problem.time_unit
-        title = f"{self.problem.id}: {len(self.elapsed)} episodes, the same records for every policy"
-        title += f"; {self.learned}: {self.seeds(self.learned)} training seeds" if self.seeds(self.learned) > 1 else ""
-        headings = [f"cost per {unit}", "95 % interval", f"minus {best}", "95 % interval"]
-        headings += (["exact"] if self.exact else []) + ["illegal"]
-        shown = Table("policy", title=title, title_justify="left")
-        for heading in headings:
-            shown.add_column(heading, justify="right")
-        for name in self.ordered():
-            own, against = self.rate(name), self.difference(name, best)
-            relative = ["", ""] if name == best else [f"{against.estimate:+.4f}", _span(against)]
-            exact_cost = [f"{self.exact[name]:.5f}"] if self.exact else []
-            cells = [name, f"{own.estimate:.4f}", _span(own), *relative, *exact_cost, str(self.illegal(name))]
-            shown.add_row(*cells, style=self._style(name))
-        return shown
-
-    def kpi_table(self) -> Table:
-        """Key figures, a column per policy in the order of the costs."""
-        kpis = {name: self.kpis(name) for name in self.ordered()}
-        shown = Table(title="Key figures", title_justify="left")
-        shown.add_column("")
-        for name in kpis:
-            shown.add_column(name, justify="right", style=self._style(name), overflow="fold")
-        for kpi in (self.per_unit, *self.problem.kpis):
-            unit = getattr(self.problem.kpis.get(kpi), "unit", "")
-            cells = [_short(values[kpi]) for values in kpis.values()]
-            shown.add_row(kpi.replace("_", " ") + (f", {unit}" if unit else ""), *cells)
-        return shown
-
     def ordered(self) -> list[str]:
         """Names of the policies, dearest first, and the optimum last."""
         return sorted(self.rollouts, key=lambda name: (name == "optimum", -self.cost[name].mean()))
-
-    def _style(self, name: str) -> str | None:
-        return "bold" if name == self.learned else ("cyan" if name == "optimum" else None)
-
-    def words(self) -> list[str]:
-        """The result in plain words."""
-        found, gap = self.relative(self.learned, self.best_rule), self.headroom()
-        percent = 100 * found.estimate
-        said = {
-            "better": f"{self.learned} costs {-percent:.2f} % less than the best tuned rule, {self.best_rule}.",
-            "worse": f"{self.learned} does not beat the best tuned rule: it costs {percent:.2f} % more than {self.best_rule}.",
-            "inconclusive": f"{self.learned} is not shown to beat the best tuned rule, {self.best_rule}: "
-            f"the difference of {percent:+.2f} % may be chance.",
-        }
-        lines = [said[verdict(found)]]
-        if (room := self.room()) is not None:
-            share = -100 * room.estimate
-            if gap is None or room.high >= 0:
-                lines.append(f"Headroom: {share:.2f} %, not told from none; a share of it closed would mean nothing.")
-            else:
-                lines.append(
-                    f"Headroom: the optimum costs {share:.2f} % less than {self.best_rule}; "
-                    f"{self.learned} closes {100 * gap.estimate:.0f} % of it "
-                    f"(95 %: {100 * gap.low:.0f} to {100 * gap.high:.0f} %)."
-                )
-        else:
-            lines.append("Headroom: the optimum of this problem is not known, so the share of the gap closed is not either.")
-        if "optimum" in self.exact:
-            rule = min(self.rules, key=self.exact.__getitem__)
-            best = self.exact["optimum"]
-            above = [100 * (self.exact[name] - best) / abs(best) for name in (rule, self.learned)]
-            closed = self.exact_headroom()
-            lines.append(
-                f"By the exact chain, in the long run: {rule} costs {above[0]:.2f} % more than the optimum, "
-                f"{self.learned} {above[1]:.2f} %" + ("." if closed is None else f"; it closes {100 * closed:.0f} % of that gap.")
-            )
-        for name in self.rollouts:
-            if not self.problem.episodic and diverges(self.course(name)):
-                lines.append(f"The cost of {name} grows without end: its average only says how long the episodes are.")
-        seeds = self.seeds(self.learned)
-        lines.append(
-            f"All intervals are over episodes: they do not hold what another training seed of {self.learned} would do."
-            if seeds == 1
-            else f"Intervals of {self.learned} are over {seeds} training seeds and the episodes."
-        )
-        return lines
 
     def write(self, folder: Path) -> None:
         """scores.csv and summary.json."""
         folder.mkdir(parents=True, exist_ok=True)
         self.scores().to_csv(folder / "scores.csv", index=False)
         (folder / "summary.json").write_text(json.dumps(self.summary(), indent=1, allow_nan=False) + "\n")
-
-
-def require_episodes(episodes: Any) -> None:
-    """An error unless there are enough episodes for an interval."""
-    if not isinstance(episodes, int) or episodes < 2:
-        raise PointsmanError(f"episodes must be an integer of at least 2, got {episodes}")
-
-
-def run_all(
-    problem: envs.Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None], first: int = 0
-) -> dict[str, Rollout]:
-    """Every policy on the same episodes of the evaluation stream, from `first` on; progress is told the share that is done."""
-    found = {}
-    for k, (name, policy) in enumerate(policies.items()):
-
-        def show(share: float, before: int = k) -> None:
-            progress((before + share) / len(policies))
-
-        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, first=first, progress=show)
-    return found
-
-
-def run_until(
-    problem: envs.Problem, policies: dict[str, Any], learned: str, rules: list[str], episodes: int, until: float | None,
-    seed: int, progress: Callable[[float], None],
-) -> tuple[dict[str, Rollout], int | None]:  # fmt: skip
-    """`run_all`, and with `until` more episodes until the learned policy's difference to the best rule is known that well.
-
-    Returns the rollouts and, if more were asked for, the number of episodes that decided so: `until` is half the width of
-    the 95 % interval as a share of the rule's cost.
-    """
-    if until is not None and not 0 < until < np.inf:
-        raise PointsmanError(f"until must be a positive share of the cost, such as 0.005, got {until}")
-    found = run_all(problem, policies, episodes, seed, progress)
-    if until is None:
-        return found, None
-    base = Comparison(problem, found, learned, rules).best_rule
-    while True:
-        cost = {name: found[name].ledger @ envs.BatchEnv(problem).prices for name in (learned, base)}
-        done = len(cost[base])
-        elapsed = found[base].elapsed
-        half_width = until * abs(cost[base].sum() / elapsed.sum())
-        wanted = episodes_needed(cost[learned] - cost[base], elapsed, episodes, half_width)
-        if wanted > MOST:
-            raise PointsmanError(f"until={until} would take {wanted:,} episodes, and at most {MOST:,} are run: ask for less")
-        if wanted <= done:
-            progress(1.0)
-            return found, episodes
-        progress(done / wanted)
-        more = run_all(problem, policies, min(wanted - done, CHUNK), seed, lambda share: None, done)
-        found = {name: join(found[name], more[name]) for name in found}
-
-
-def _span(interval: Interval) -> str:
-    return f"[{interval.low:.4f}, {interval.high:.4f}]"
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"

@@ -12,7 +12,8 @@ import numpy as np
 from pointsman import envs
 from pointsman.envs.ledger import Kpi, Ledger, Ratio
 from pointsman.errors import PointsmanError, unknown
-from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.compare import Comparison
+from pointsman.evaluation.rollout import run_all
 from pointsman.evaluation.statistics import Interval, difference_of
 from pointsman.evaluation.steady import diverges
 from pointsman.evaluation.stress import Stress, load_pack, stresses, under_stress

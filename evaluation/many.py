@@ -8,8 +8,9 @@ from rich.table import Table
 
 from pointsman import envs
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.exact_costs import exact_costs
+from pointsman.evaluation.rollout import run_all
 from pointsman.evaluation.runfolder import RunFolder
 from pointsman.evaluation.statistics import (
     Floats,

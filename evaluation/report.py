@@ -12,6 +12,7 @@ from rich.table import Table
 from pointsman.evaluation import plots
 from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.curves import Band
+from pointsman.evaluation.shown import cost_table, kpi_table, words
 from pointsman.evaluation.understand import Understanding, in_words
 
 STYLE = """
@@ -93,11 +94,11 @@ def _problem(evidence: Evidence, drawn: Mapping[str, str], alone: bool) -> list[
     def section(name: str, heading: str, *content: str) -> str:
         return f"<h2 id='{escape(prefix + name)}'>{escape(heading)}</h2>" + "".join(content)
 
-    words = "".join(f"<p>{escape(line)}</p>" for line in [*found.words(), *evidence.words])
-    parts = [section("result", f"{found.problem.id}: the result", f"<div class='lead'>{words}</div>", table(found.table()))]
+    lead = "".join(f"<p>{escape(line)}</p>" for line in [*words(found), *evidence.words])
+    parts = [section("result", f"{found.problem.id}: the result", f"<div class='lead'>{lead}</div>", table(cost_table(found)))]
     parts += [drawn["costs"], section("headroom", "Headroom", drawn["headroom"])]
     parts += [section("differences", "Episode by episode, on the same records", drawn["differences"])]
-    parts += [section("kpis", "Key figures", table(found.kpi_table(), caption=False))]
+    parts += [section("kpis", "Key figures", table(kpi_table(found), caption=False))]
     if "learning" in drawn:
         seeds = "; bands: 95 % over training seeds" if found.seeds(found.learned) > 1 else ""
         parts += [section("learning", f"Learning curves{seeds}", drawn["learning"])]

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from pointsman.envs.core import BatchEnv
 from pointsman.envs.problem import Problem
+from pointsman.errors import PointsmanError
+from pointsman.evaluation.statistics import episodes_needed
 
 EVALUATION = 1 << 40
 """Added to seeds, so that no evaluation meets a record that training has seen."""
@@ -15,10 +17,10 @@ TUNING = 1 << 41
 """Added to seeds: rules are tuned on records of their own."""
 SELECTION = 1 << 42
 """Added to seeds: and so are settings of learners chosen."""
-
-
 WINDOWS = 240
 """Parts of the horizon over which the course of the cost is kept."""
+MOST, CHUNK = 100_000, 1_000
+"""Episodes that `run_until` runs in all, and side by side."""
 
 
 class Rollout(NamedTuple):
@@ -79,3 +81,55 @@ def cost_rates(problem: Problem, rule: Any, copies: int, episodes: int, seed: in
     totals = rollout(rule, problem, episodes, TUNING + seed, copies=copies)
     cost = totals.ledger @ BatchEnv(problem).prices
     return (cost / totals.elapsed).reshape(copies, episodes)
+
+
+def require_episodes(episodes: Any) -> None:
+    """An error unless there are enough episodes for an interval."""
+    if not isinstance(episodes, int) or episodes < 2:
+        raise PointsmanError(f"episodes must be an integer of at least 2, got {episodes}")
+
+
+def run_all(
+    problem: Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None], first: int = 0
+) -> dict[str, Rollout]:
+    """Every policy on the same episodes of the evaluation stream, from `first` on; progress is told the share that is done."""
+    found = {}
+    for k, (name, policy) in enumerate(policies.items()):
+
+        def show(share: float, before: int = k) -> None:
+            progress((before + share) / len(policies))
+
+        found[name] = rollout(policy, problem, episodes, EVALUATION + seed, first=first, progress=show)
+    return found
+
+
+def run_until(
+    problem: Problem, policies: dict[str, Any], learned: str, rules: list[str], episodes: int, until: float | None,
+    seed: int, progress: Callable[[float], None],
+) -> tuple[dict[str, Rollout], int | None]:  # fmt: skip
+    """`run_all`, and with `until` more episodes until the learned policy's difference to the best rule is known that well.
+
+    Returns the rollouts and, if more were asked for, the number of episodes that decided so: `until` is half the width of
+    the 95 % interval as a share of the rule's cost.
+    """
+    if until is not None and not 0 < until < np.inf:
+        raise PointsmanError(f"until must be a positive share of the cost, such as 0.005, got {until}")
+    found = run_all(problem, policies, episodes, seed, progress)
+    if until is None:
+        return found, None
+    prices = BatchEnv(problem).prices
+    base = min(rules, key=lambda name: (found[name].ledger @ prices).mean())
+    while True:
+        cost = {name: found[name].ledger @ prices for name in (learned, base)}
+        done = len(cost[base])
+        elapsed = found[base].elapsed
+        half_width = until * abs(cost[base].sum() / elapsed.sum())
+        wanted = episodes_needed(cost[learned] - cost[base], elapsed, episodes, half_width)
+        if wanted > MOST:
+            raise PointsmanError(f"until={until} would take {wanted:,} episodes, and at most {MOST:,} are run: ask for less")
+        if wanted <= done:
+            progress(1.0)
+            return found, episodes
+        progress(done / wanted)
+        more = run_all(problem, policies, min(wanted - done, CHUNK), seed, lambda share: None, done)
+        found = {name: join(found[name], more[name]) for name in found}

@@ -22,7 +22,8 @@ from pointsman import envs
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError, unknown
 from pointsman.evaluation.changes import changed
-from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.compare import Comparison
+from pointsman.evaluation.rollout import run_all
 from pointsman.shipped import load_yaml
 
 PARTS = ("says", "change", "with", "observe")

@@ -17,10 +17,11 @@ def compare(config: Any) -> None:
     from pointsman.agents.log import bar, write_bands
     from pointsman.errors import PointsmanError
     from pointsman.evaluation import many, report
-    from pointsman.evaluation.compare import require_episodes
     from pointsman.evaluation.curves import run_curves
     from pointsman.evaluation.provenance import provenance
+    from pointsman.evaluation.rollout import require_episodes
     from pointsman.evaluation.runfolder import RunFolder
+    from pointsman.evaluation.shown import cost_table, headroom_of, verdict_of, words
 
     single_threaded()
     require_episodes(config.episodes)
@@ -41,8 +42,8 @@ def compare(config: Any) -> None:
                 if config.details and not group.problem.episodic
                 else {}
             )
-            words = [line for one in others for line in one.words()[:2]]
-            several.append(report.Evidence(first, *curves, words=words, **depth))
+            said = [line for one in others for line in (verdict_of(one), headroom_of(one))]
+            several.append(report.Evidence(first, *curves, words=said, **depth))
             found.append(by_learner)
     tables = [many.per_problem(found), many.over_problems(found, np.random.default_rng(config.seed))]
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,8 +54,8 @@ def compare(config: Any) -> None:
     file = report.write(folder, "Comparison of runs", several, facts, text, tables)
     out = Console(width=max(Console().width, 130))
     for evidence in several:
-        out.print(evidence.found.table())
-        for line in [*evidence.found.words(), *evidence.words]:
+        out.print(cost_table(evidence.found))
+        for line in [*words(evidence.found), *evidence.words]:
             out.print(line, soft_wrap=True)
     out.print(*tables)
     out.print(f"scores.csv, figures: {folder}\nreport: {file}", soft_wrap=True)

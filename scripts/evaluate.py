@@ -17,11 +17,13 @@ def evaluate(config: Any) -> None:
     from pointsman.envs.plugins import function
     from pointsman.evaluation import report
     from pointsman.evaluation.assumptions import assumption_table, under_assumptions
-    from pointsman.evaluation.compare import Comparison, require_episodes, run_until
+    from pointsman.evaluation.compare import Comparison
     from pointsman.evaluation.curves import run_curves
     from pointsman.evaluation.exact_costs import exact_costs
     from pointsman.evaluation.provenance import provenance
+    from pointsman.evaluation.rollout import require_episodes, run_until
     from pointsman.evaluation.runfolder import RunFolder
+    from pointsman.evaluation.shown import cost_table, kpi_table, words
     from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
     from pointsman.evaluation.understand import understand
 
@@ -70,9 +72,9 @@ def evaluate(config: Any) -> None:
             file = report.write(run.evaluation, title, [evidence], facts, OmegaConf.to_yaml(trained))
             write_report(run.tensorboard / "evaluation", run.evaluation, [str(rule) for rule in (known.rules if known else [])])
     out = Console(width=max(Console().width, 130))
-    out.print(found.table(), found.kpi_table())
+    out.print(cost_table(found), kpi_table(found))
     note = getattr(policies[learned], "note", None)
-    for line in found.words() + ([f"{learned}: {note}."] if note else []):
+    for line in words(found) + ([f"{learned}: {note}."] if note else []):
         out.print(line, soft_wrap=True)
     out.print(*tables, *([stress_table(under, found.ordered(), found.best_rule)] if pack else []))
     out.print(f"scores.csv, summary.json, figures: {run.evaluation}", soft_wrap=True)

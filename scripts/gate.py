@@ -13,7 +13,7 @@ def gate(config: Any) -> None:
     from pointsman import envs
     from pointsman.agents.log import bar
     from pointsman.evaluation import gate
-    from pointsman.evaluation.compare import require_episodes
+    from pointsman.evaluation.rollout import require_episodes
     from pointsman.evaluation.runfolder import RunFolder
 
     single_threaded()

@@ -145,8 +145,9 @@ def earnings(problem: Problem) -> float:
 
 
 def most_waiting(problem: Problem) -> Parameter:
-    """Range of how many requests per vehicle may wait; its upper end is half a request above the limit, where nobody is refused."""
+    """Range of how many requests per vehicle may wait."""
     p = problem.params
+    # Half a request above the limit, so that the search can also refuse nobody, whatever the rounding.
     return Parameter(0.0, (p.waiting_limit + 0.5) / p.vehicles)
 
 

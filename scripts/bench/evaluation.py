@@ -32,7 +32,8 @@ def _policies(episodes: int, minutes: int) -> tuple[int, Callable[[], Any]]:
     """How many policies, and what evaluates them: the rules, the optimum and a network."""
     from pointsman.agents.networks import ActorCritic, NetworkPolicy
     from pointsman.cli import single_threaded
-    from pointsman.evaluation.compare import Comparison, run_all
+    from pointsman.evaluation.compare import Comparison
+    from pointsman.evaluation.rollout import run_all
 
     single_threaded()
     problem = envs.build(envs.configure("dispatch/surge", horizon_minutes=minutes))

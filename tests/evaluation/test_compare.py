@@ -11,9 +11,10 @@ import pointsman
 from pointsman import envs
 from pointsman.agents import exact
 from pointsman.evaluation.assumptions import assumption_table, under_assumptions
-from pointsman.evaluation.compare import Comparison, run_all
+from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.exact_costs import exact_costs, tabulate
-from pointsman.evaluation.rollout import EVALUATION, WINDOWS, Rollout, rollout
+from pointsman.evaluation.rollout import EVALUATION, WINDOWS, Rollout, rollout, run_all
+from pointsman.evaluation.shown import words
 from pointsman.evaluation.statistics import rate
 
 SHARED = {"env", "episodes", "policies", "best_rule", "optimum", "headroom", "comparisons"}
@@ -143,7 +144,7 @@ def test_a_rule_that_is_the_optimum_leaves_no_headroom(tmp_path):
     summary = strict(tmp_path / "summary.json")
     assert {summary["headroom"][key] for key in ("gap_closed", "ci", "exact")} == {None}
     assert summary["policies"]["learned"]["kpis"]["bounce_rate"] is None
-    assert "not told from none" in found.words()[1]
+    assert "not told from none" in words(found)[1]
     assert {c["verdict"] for c in summary["comparisons"]} == {"inconclusive"}
 
 
@@ -168,12 +169,12 @@ def test_words_on_invented_costs(rates, said, room):
         ledger[:, problem.columns.index("arrived")] = 300
         rollouts[name] = Rollout(ledger, np.full(30, 100.0), np.ones((30, WINDOWS)))
     found = Comparison(problem, rollouts, "learned", ["r"], optimum=rates[2])
-    words = found.words()
-    assert words[0].endswith(said)
-    assert room in words[1]
+    lines = words(found)
+    assert lines[0].endswith(said)
+    assert room in lines[1]
     assert math.isclose(found.difference("learned", "r").estimate, rates[1] - rates[0])
     del rollouts["optimum"]
-    assert "not known" in Comparison(problem, rollouts, "learned", ["r"]).words()[1]
+    assert "not known" in words(Comparison(problem, rollouts, "learned", ["r"]))[1]
 
 
 def test_assumptions_change_one_thing_at_a_time():

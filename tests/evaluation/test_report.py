@@ -10,12 +10,13 @@ import pointsman
 from pointsman import envs
 from pointsman.errors import PointsmanError
 from pointsman.evaluation import many, report
-from pointsman.evaluation.compare import Comparison, run_all, run_until
+from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.curves import Band
 from pointsman.evaluation.exact_costs import exact_costs
 from pointsman.evaluation.provenance import provenance
-from pointsman.evaluation.rollout import Rollout
+from pointsman.evaluation.rollout import Rollout, run_all, run_until
 from pointsman.evaluation.runfolder import RunFolder
+from pointsman.evaluation.shown import words
 from pointsman.evaluation.stress import load_pack, stresses, under_stress
 from pointsman.evaluation.understand import understand
 
@@ -124,7 +125,7 @@ def test_many_runs_by_hand():
     assert found["a"].relative("a", "r").estimate == pytest.approx(-0.1, abs=0.01)
     assert found["a"].headroom().estimate == pytest.approx(0.5, abs=0.02)
     assert found["a"].rate("a").low < 9.0 < found["a"].rate("a").high
-    assert "3 training seeds" in found["a"].words()[-1]
+    assert "3 training seeds" in words(found["a"])[-1]
     assert len(found["a"].scores()) == (1 + 3 + 2 + 1) * 40
     shown = many.per_problem([found])
     columns = {str(column.header): list(column.cells) for column in shown.columns}
