@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.agents.named import named_class
-from pointsman.envs.core import legalise
+from pointsman.envs.legality import legalise
 from pointsman.errors import PointsmanError
 from pointsman.files import write_whole
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pointsman import envs
-from pointsman.envs.core import row_of
 from pointsman.envs.problem import Layout
+from pointsman.envs.single import row_of
 from pointsman.errors import PointsmanError
 
 

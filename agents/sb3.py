@@ -20,8 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
 
 from pointsman.agents.log import Log
 from pointsman.agents.ranges import require_device
-from pointsman.envs.core import row_of
 from pointsman.envs.problem import Layout
+from pointsman.envs.single import row_of
 from pointsman.errors import PointsmanError
 
 

@@ -14,7 +14,8 @@ from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError, unknown
 
 if TYPE_CHECKING:
-    from pointsman.envs.core import BatchEnv, SingleEnv
+    from pointsman.envs.core import BatchEnv
+    from pointsman.envs.single import SingleEnv
 
 __all__ = ["BatchEnv", "Problem", "SingleEnv", "build", "chain", "complete", "configure", "make", "plug", "presets", "rules"]
 
@@ -36,8 +37,9 @@ A family is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.
 
 def __getattr__(name: str) -> Any:
     """The engine, imported when it is first asked for: it brings Numba, and whoever only composes or asks for help has no use."""
-    if name in ("BatchEnv", "SingleEnv"):
-        return getattr(import_module("pointsman.envs.core"), name)
+    file = {"BatchEnv": "core", "SingleEnv": "single"}.get(name)
+    if file:
+        return getattr(import_module(f"pointsman.envs.{file}"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
@@ -148,7 +150,7 @@ def _module(family: str, part: str) -> Any:
 
 
 def _single(preset: str, family: str, illegal: str = "raise", render_mode: str | None = None, **overrides: Any) -> "SingleEnv":
-    from pointsman.envs.core import SingleEnv
+    from pointsman.envs.single import SingleEnv
 
     return SingleEnv(build(configure(f"{family}/{preset}", **overrides)), illegal, render_mode)
 

@@ -1,13 +1,12 @@
-"""The environment engine: one compiled batch loop behind gymnasium's VectorEnv and Env.
+"""The environment engine: one compiled batch loop behind gymnasium's VectorEnv.
 
-A problem gives its kernel and its names; the engine owns buffers, seeding, legality, autoreset and prices.
+A problem gives its kernel and its names; the engine owns buffers, seeding, autoreset and prices.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pointsman.envs.compiled import batched
 from pointsman.envs.ledger import Ledger
+from pointsman.envs.legality import ILLEGAL, first_illegal, legalise, why_illegal
 from pointsman.envs.noise import policy_uniforms
 from pointsman.envs.picture import View, picture
 from pointsman.envs.problem import Outputs, Problem
@@ -23,32 +23,6 @@ from pointsman.envs.split import Split
 from pointsman.errors import PointsmanError
 
 RENDER_MODES = ["rgb_array"]
-ILLEGAL = "illegal"
-"""Ledger column that counts actions which the mask forbids (only with illegal="fallback")."""
-
-
-@batched
-def _first_illegal(action, mask, first):
-    """(row, part) of the first illegal action, or (-1, 0); action [N, K], the actions of part k are first[k] to first[k + 1]."""
-    for i in range(action.shape[0]):
-        for k in range(action.shape[1]):
-            place = first[k] + action[i, k]
-            if action[i, k] < 0 or place >= first[k + 1] or not mask[i, place]:
-                return i, k
-    return -1, 0
-
-
-@batched
-def _legalise(action, mask, first, fallen):
-    """Put the first legal action wherever one is illegal, and mark the rows."""
-    for i in range(action.shape[0]):
-        for k in range(action.shape[1]):
-            place = first[k] + action[i, k]
-            if action[i, k] < 0 or place >= first[k + 1] or not mask[i, place]:
-                fallen[i] = True
-                action[i, k] = 0
-                while not mask[i, first[k] + action[i, k]]:
-                    action[i, k] += 1
 
 
 @batched
@@ -64,15 +38,6 @@ def _settle(ledger, terminated, truncated, column, price, reward, done, decision
         decision[i] += 1
         any_done = any_done or done[i]
     return any_done
-
-
-def legalise(
-    actions: NDArray[np.int64], mask: NDArray[np.bool_], parts: Sequence[int]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Actions [N] or [N, K] with the first legal one wherever the mask [N, sum(parts)] forbids, and which rows had such."""
-    fallen, by_part = np.zeros(len(actions), np.bool_), actions.reshape(len(actions), -1).copy()
-    _legalise(by_part, mask, np.concatenate([[0], np.cumsum(parts, dtype=np.int64)]), fallen)
-    return by_part.reshape(actions.shape), fallen
 
 
 class BatchEnv(VectorEnv):
@@ -202,11 +167,11 @@ class BatchEnv(VectorEnv):
         """Legal actions, and which rows had others (None: none had)."""
         actions = np.ascontiguousarray(actions, np.int64)
         by_part = actions.reshape(self.num_envs, -1)
-        row, part = _first_illegal(by_part, self.out.mask, self._first)
+        row, part = first_illegal(by_part, self.out.mask, self._first)
         if row < 0:
             return actions, None
         if self.illegal == "raise":
-            raise PointsmanError(self._why_illegal(row, part, int(by_part[row, part])))
+            raise PointsmanError(why_illegal(self.problem, self.out.mask[row], row, part, int(by_part[row, part])))
         return legalise(actions, self.out.mask, self.layout.parts)
 
     def _inside(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
@@ -232,15 +197,6 @@ class BatchEnv(VectorEnv):
             "ledger": given(self.out.ledger),
             "action_mask": given(mask).view(np.int8),
         }
-
-    def _why_illegal(self, row: int, part: int, action: int) -> str:
-        mine = slice(self._first[part], self._first[part + 1])
-        names, mask = self.problem.actions[mine], self.out.mask[row, mine]
-        legal = ", ".join(f"{a} ({names[a]})" for a in np.flatnonzero(mask))
-        where = f"environment {row}" + (f", part {part}," if len(self.layout.parts) > 1 else "")
-        if not 0 <= action < len(names):
-            return f"action {action} in {where} does not exist; legal now: {legal}"
-        return f"action {action} ({names[action]}) in {where} is masked in this state; legal now: {legal}"
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A picture of every row at its decision, uint8[height, width, 3]; None without a render mode."""
@@ -301,45 +257,6 @@ class BatchEnv(VectorEnv):
         return found
 
 
-class SingleEnv(gymnasium.Env):
-    """The N = 1 face of a problem: gymnasium's Env over the same kernel, in the stream of environment 0."""
-
-    metadata = {"render_modes": RENDER_MODES, "render_fps": 4}
-
-    def __init__(self, problem: Problem, illegal: str = "raise", render_mode: str | None = None):
-        self.batch = BatchEnv(problem, 1, illegal, autoreset=False, render_mode=render_mode)
-        self.render_mode = render_mode
-        self.observation_space = self.batch.single_observation_space
-        self.action_space = self.batch.single_action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; without a seed, the next one of the seed in use."""
-        super().reset(seed=seed)
-        observation, info = self.batch.reset(seed=seed, options=options)
-        return row_of(observation, 0), _first_row(info)
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Advance by one decision; an ended episode must be reset first."""
-        if self.batch.out.terminated[0] or self.batch.out.truncated[0]:
-            raise PointsmanError("the episode has ended: call reset()")
-        observation, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
-        return row_of(observation, 0), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first_row(info)
-
-    def render(self) -> Any:
-        """A picture of the decision, uint8[height, width, 3]; None without a render mode."""
-        drawn = self.batch.render()
-        return None if drawn is None else drawn[0]
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions now, bool[A]."""
-        return self.batch.action_masks()[0]
-
-
-def row_of(observation: Any, i: int) -> Any:
-    """Row i of an observation, which may be a dict of arrays."""
-    return {key: rows[i] for key, rows in observation.items()} if isinstance(observation, dict) else observation[i]
-
-
 def row_of_state(tree: Any, i: int) -> Any:
     """Row i of every array of a nested NamedTuple."""
     return type(tree)(*(row_of_state(part, i) if hasattr(part, "_fields") else part[i] for part in tree))
@@ -348,7 +265,3 @@ def row_of_state(tree: Any, i: int) -> Any:
 def _check_render_mode(render_mode: str | None) -> None:
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise PointsmanError(f"render_mode must be one of {', '.join(RENDER_MODES)} or null, got {render_mode!r}")
-
-
-def _first_row(info: dict[str, Any]) -> dict[str, Any]:
-    return info | {"elapsed": float(info["elapsed"][0]), "ledger": info["ledger"][0], "action_mask": info["action_mask"][0]}

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from pointsman import conf, envs
 from pointsman.agents.log import Log
 from pointsman.agents.sb3 import SB3, SB3VecEnv
-from pointsman.envs.core import SingleEnv
+from pointsman.envs.single import SingleEnv
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import rollout
 

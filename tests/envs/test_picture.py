@@ -8,7 +8,8 @@ import toy
 
 import pointsman
 from pointsman import envs
-from pointsman.envs.core import BatchEnv, SingleEnv
+from pointsman.envs.core import BatchEnv
+from pointsman.envs.single import SingleEnv
 from pointsman.errors import PointsmanError
 
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from pointsman import envs
 from pointsman.agents.log import Log
 from pointsman.agents.sb3 import SB3
-from pointsman.envs.core import SingleEnv
+from pointsman.envs.single import SingleEnv
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import rollout
 

@@ -5,8 +5,9 @@ import pytest
 
 from pointsman import envs
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
-from pointsman.envs.core import BatchEnv, SingleEnv
+from pointsman.envs.core import BatchEnv
 from pointsman.envs.problem import Layout
+from pointsman.envs.single import SingleEnv
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.rollout import EVALUATION, TUNING, cost_rates, rollout
 from pointsman.scripts.baselines import optimum
