@@ -7,6 +7,9 @@ import numpy as np
 
 from pointsman.errors import PointsmanError
 
+UNLIMITED = 1 << 40
+"""A limit that nothing reaches."""
+
 
 def require(holds: bool, key: str, wanted: str, value: Any) -> None:
     """Raise the error of a bad value: its key, what it must be, what it is."""
@@ -20,6 +23,13 @@ def number(key: str, value: Any, low: float = 0.0, strict: bool = False, high: f
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     require(good and (value > low if strict else value >= low) and value <= high, key, wanted, value)
     return float(value)
+
+
+def whole(key: str, value: Any, low: int = 0) -> int:
+    """A whole number of at least `low`; 3.0 is one, 3.5 and true are not."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
+    require(good and value >= low, key, f"a whole number of at least {low}", value)
+    return int(value)
 
 
 def numbers(key: str, values: Any, length: int | None = None, **limits: Any) -> np.ndarray:

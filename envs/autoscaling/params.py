@@ -8,27 +8,26 @@ import numpy as np
 
 from pointsman.envs.autoscaling import trace
 from pointsman.envs.autoscaling.kernel import DAY, Params
-from pointsman.envs.checks import number, numbers, require
+from pointsman.envs.checks import UNLIMITED, number, numbers, require, whole
 
 MODELS = ("flow", "markov")
 SINE_SLOT = 5.0
-UNLIMITED = 1 << 40
 
 
 def params_from(config: Mapping[str, Any]) -> Params:
     """The kernel's parameters; errors name the key."""
     markov = config["model"] == "markov"
     require(config["model"] in MODELS, "model", " or ".join(MODELS), config["model"])
-    least, most, k = (_whole(key, config[key], low) for key, low in (("min_replicas", 0), ("max_replicas", 1), ("max_change", 1)))
+    least, most, k = (whole(key, config[key], low) for key, low in (("min_replicas", 0), ("max_replicas", 1), ("max_change", 1)))
     require(least < most, "min_replicas", f"below max_replicas, {most}", least)
     initial = config["initial_replicas"]
     if initial is not None:
-        require(least <= _whole("initial_replicas", initial) <= most, "initial_replicas", f"from {least} to {most}", initial)
+        require(least <= whole("initial_replicas", initial) <= most, "initial_replicas", f"from {least} to {most}", initial)
     service = number("service_minutes", config["service_minutes"], strict=True)
     start = number("start_minutes", config["start_minutes"], strict=markov)
     factor = number("demand_factor", config["demand_factor"])
     arrival = number("arrival_rate", config["arrival_rate"], strict=True)
-    ticks, history = (_whole(key, config[key], 1) for key in ("ticks", "history"))
+    ticks, history = (whole(key, config[key], 1) for key in ("ticks", "history"))
     if markov:
         for key in ("hourly_rates", "bursts.every_minutes", "trace.file"):
             first, *rest = key.split(".")
@@ -61,21 +60,16 @@ def params_from(config: Mapping[str, Any]) -> Params:
         ticks=ticks,
         lag=0 if markov else lag,
         slo=slo,
-        queue_limit=UNLIMITED if limit is None else _whole("queue_limit", limit, 1),
+        queue_limit=UNLIMITED if limit is None else whole("queue_limit", limit, 1),
         least=least,
         most=most,
         initial=-1 if initial is None else initial,
         max_change=k,
         history=history,
-        ages=_whole("ages", config["ages"], 1),
+        ages=whole("ages", config["ages"], 1),
         smooth=1.0 - math.exp(-control / smooth),
         horizon=horizon,
     )
-
-
-def _whole(key: str, value: Any, low: int = 0) -> int:
-    require(isinstance(value, int) and value >= low, key, f"a whole number of at least {low}", value)
-    return int(value)
 
 
 def _demand(config: Mapping[str, Any], arrival: float, tick: float, horizon: float) -> dict[str, Any]:

@@ -8,8 +8,8 @@ lost without a cost, which makes a truncated chain optimistic: solve a larger on
 import numpy as np
 from scipy import sparse
 
+from pointsman.envs.checks import UNLIMITED
 from pointsman.envs.dispatch import exact_pickup
-from pointsman.envs.dispatch.kernel import UNLIMITED
 from pointsman.envs.ledger import Ledger
 from pointsman.envs.markov import Chain
 from pointsman.envs.problem import Problem

@@ -44,8 +44,6 @@ RICH = (
 BUCKETS = 16
 # What `advance` returns when a fixed buffer is full: the configuration key of its size.
 FULL = {1: "queue_size", 2: "automation_size"}
-UNLIMITED = 1 << 40
-"""Capacity or limit that nothing reaches."""
 INFINITY = math.inf
 OUTAGES = CLOCK_RECORD + 1
 """Record of the outages' own randomness."""

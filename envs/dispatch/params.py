@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pointsman.envs.checks import cumulative, number, numbers, require
-from pointsman.envs.dispatch.kernel import BUCKETS, RICH, UNLIMITED, Params
+from pointsman.envs.checks import UNLIMITED, cumulative, number, numbers, require, whole
+from pointsman.envs.dispatch.kernel import BUCKETS, RICH, Params
 from pointsman.errors import PointsmanError, unknown
 
 WEEK_HOURS = 168
@@ -34,7 +34,7 @@ def params_from(config: Mapping[str, Any]) -> Params:
     automation = config["automation"]
     capacity = automation["capacity"]
     start = config["start_minute"]
-    pickup, places = config["pickup_decisions"], int(number("places_shown", config["places_shown"]))
+    pickup, places = config["pickup_decisions"], whole("places_shown", config["places_shown"])
     require(pickup or not places, "places_shown", "0 without pickup_decisions", places)
     require(places <= config["queue_size"], "places_shown", f"at most queue_size, {config['queue_size']}", places)
     scores, outage = _scores(config["score"], names), _outage(automation["outages"])
@@ -59,7 +59,7 @@ def params_from(config: Mapping[str, Any]) -> Params:
         ),
         target=np.array([number(f"classes.{name}.target_minutes", classes[name]["target_minutes"]) for name in names]),
         success=np.array([number(f"automation.{key}", automation[key], high=1) for key in ("success_hard", "success_easy")]),
-        automation_capacity=UNLIMITED if capacity is None else int(number("automation.capacity", capacity)),
+        automation_capacity=UNLIMITED if capacity is None else whole("automation.capacity", capacity),
         latency=number("automation.latency_minutes", automation["latency_minutes"]),
         unnoticed=unnoticed,
         outage=outage,
@@ -69,7 +69,7 @@ def params_from(config: Mapping[str, Any]) -> Params:
         staff=staff,
         queue_limit=np.array(
             [
-                UNLIMITED if limit is None else int(number(f"teams.{name}.queue_limit", limit))
+                UNLIMITED if limit is None else whole(f"teams.{name}.queue_limit", limit)
                 for name, limit in zip(team_names, limits, strict=True)
             ]
         ),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.checks import UNLIMITED
 from pointsman.envs.dispatch import kernel
 from pointsman.envs.dispatch.params import DAYS
 
@@ -70,7 +71,7 @@ def _request(axis: Any, y: float, problem: Any, state: Any, picked: int, classes
 def _automation(axis: Any, y: float, p: Any, state: Any) -> None:
     """Automation: what is in it, of what it holds, or that it is out."""
     inside, out = int(state.in_automation), bool(state.outages & 1)
-    limited = p.automation_capacity < kernel.UNLIMITED
+    limited = p.automation_capacity < UNLIMITED
     places = min(p.automation_capacity if limited else inside, SHOWN)
     label = "automation: out" if out else f"automation: {inside}" + (f" of {p.automation_capacity}" if limited else "")
     axis.text(5.38, y + 0.25, label, fontsize=10, color=OUT if out else INK, va="center")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pointsman.envs.checks import cumulative, number, numbers, require
+from pointsman.envs.checks import cumulative, number, numbers, require, whole
 from pointsman.envs.fleet.kernel import Params
 from pointsman.errors import unknown
 
@@ -25,8 +25,8 @@ def params_from(config: Mapping[str, Any]) -> Params:
     require(bool(factors.max() > 0), "arrival_profile", "positive in some slot", profile)
     kmh = number("speed_kmh", config["speed_kmh"], strict=True)
     value = np.array([number(key, config[key]) for key in ("value_base", "value_per_km")])
-    limit = _whole("waiting_limit", config["waiting_limit"], 1)
-    shown = _whole("places_shown", config["places_shown"], 0)
+    limit = whole("waiting_limit", config["waiting_limit"], 1)
+    shown = whole("places_shown", config["places_shown"], 0)
     require(shown <= limit, "places_shown", f"at most waiting_limit, {limit}", shown)
     exponential, batch = config["exponential_times"], number("batch_minutes", config["batch_minutes"])
     horizon = number("horizon_minutes", config["horizon_minutes"], strict=True)
@@ -36,7 +36,7 @@ def params_from(config: Mapping[str, Any]) -> Params:
     spread = centre[:, 2]
     require(service > 0 or bool((spread != 0).all()), "service_minutes", "above 0 where zones are single points", service)
     return Params(
-        vehicles=_whole("vehicles", config["vehicles"], 1),
+        vehicles=whole("vehicles", config["vehicles"], 1),
         arrival_rate=rate * factors,
         slot_minutes=number("slot_minutes", config["slot_minutes"], strict=True),
         zone=centre,
@@ -55,13 +55,6 @@ def params_from(config: Mapping[str, Any]) -> Params:
         places_shown=shown,
         horizon=horizon,
     )
-
-
-def _whole(key: str, value: Any, low: int) -> int:
-    require(
-        isinstance(value, int) and not isinstance(value, bool) and value >= low, key, f"a whole number of at least {low}", value
-    )
-    return int(value)
 
 
 def _zone(key: str, zone: Mapping[str, Any], width: float, height: float) -> tuple[float, float, float]:

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linprog
 
+from pointsman.envs.checks import UNLIMITED
 from pointsman.envs.core import BatchEnv
-from pointsman.envs.inventory.kernel import UNLIMITED
 from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 

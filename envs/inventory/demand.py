@@ -9,7 +9,7 @@ import numpy as np
 from scipy import signal, stats
 
 from pointsman.envs.arrays import Floats, Integers
-from pointsman.envs.checks import number, require
+from pointsman.envs.checks import number, require, whole
 from pointsman.errors import PointsmanError, unknown
 
 TAIL = 1e-10
@@ -138,13 +138,6 @@ LAWS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any], float], Dema
 }
 """By name: the keys that a law needs, and how it is made."""
 PARAMETERS = tuple(sorted({key for keys, _ in LAWS.values() for key in keys}))
-
-
-def whole(key: str, value: Any, low: int = 0) -> int:
-    """A whole number of at least `low`; 3.0 is one, 3.5 and true are not."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
-    require(good and value >= low, key, f"a whole number of at least {low}", value)
-    return int(value)
 
 
 def recorded(trace: Any) -> Floats:

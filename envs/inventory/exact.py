@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsman.envs.checks import UNLIMITED
 from pointsman.envs.inventory import kernel
 from pointsman.envs.inventory.demand import demand_of
 from pointsman.envs.inventory.items import with_item
@@ -28,7 +29,7 @@ def chain(problem: Problem, size: int) -> Chain:
     params, order, position = problem.params, *optimal_limits(problem)
     complete = position is not None and params.backlog_limit == 0
     params = params._replace(
-        order_limit=np.minimum(params.order_limit, kernel.UNLIMITED if order is None else order),
+        order_limit=np.minimum(params.order_limit, UNLIMITED if order is None else order),
         position_limit=min(params.position_limit, size if position is None else position),
         backlog_limit=min(params.backlog_limit, size),
         start=0,

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.arrays import Floats, Integers
+from pointsman.envs.checks import UNLIMITED
 from pointsman.envs.compiled import batched, inlined
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, mix, uniform
 
-UNLIMITED = 1 << 40
-"""A limit that nothing reaches."""
 DEMAND, FILLED, LOST, BACKLOGGED, HELD, PERIODS = range(6)
 PLAIN = (
     "demand",

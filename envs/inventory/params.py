@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pointsman.envs.checks import number, require
-from pointsman.envs.inventory.demand import Demand, whole
-from pointsman.envs.inventory.kernel import UNLIMITED, Params
+from pointsman.envs.checks import UNLIMITED, number, require, whole
+from pointsman.envs.inventory.demand import Demand
+from pointsman.envs.inventory.kernel import Params
 from pointsman.errors import PointsmanError, unknown
 
 GUIDE = 4096

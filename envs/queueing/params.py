@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pointsman.envs.checks import cumulative, number, numbers, require
+from pointsman.envs.checks import UNLIMITED, cumulative, number, numbers, require, whole
 from pointsman.envs.queueing.kernel import ADMISSION, ARRIVAL, POOLS, SERVERS, SERVICE, Params
 from pointsman.envs.queueing.networks import NETWORKS, PARAMETERS, Network, checked
 from pointsman.errors import PointsmanError, unknown
 
 DECISIONS = {"servers": SERVERS, "pools": POOLS, "admission": ADMISSION}
-UNLIMITED = 1 << 40
 
 
 def network_of(config: Mapping[str, Any]) -> Network:
@@ -47,8 +46,7 @@ def params_from(config: Mapping[str, Any], network: Network) -> Params:
     require(bool(arrival.max() > 0), "classes.*.arrival_rate", "positive for some class", arrival.tolist())
     service, pool, may_idle = [], [], []
     for p, (name, given) in enumerate(pools.items()):
-        servers, idle = given.get("servers", 1), given.get("may_idle")
-        require(isinstance(servers, int) and servers >= 1, f"pools.{name}.servers", "a whole number of at least 1", servers)
+        servers, idle = whole(f"pools.{name}.servers", given.get("servers", 1), 1), given.get("may_idle")
         for known in given.get("rates", {}):
             if known not in names:
                 raise unknown(f"class in pools.{name}.rates:", str(known), names)
@@ -61,9 +59,7 @@ def params_from(config: Mapping[str, Any], network: Network) -> Params:
     share = np.ones((1, len(names))) if profile is None else np.outer(numbers("arrival_profile", profile), np.ones(len(names)))
     require(bool(share.max() > 0), "arrival_profile", "positive somewhere", profile)
     highest = arrival * share.max()
-    capacity, start = config["capacity"], [classes[name].get("start", 0) for name in names]
-    for name, requests in zip(names, start, strict=True):
-        require(isinstance(requests, int) and requests >= 0, f"classes.{name}.start", "a whole number of at least 0", requests)
+    capacity, start = config["capacity"], [whole(f"classes.{name}.start", classes[name].get("start", 0)) for name in names]
     if capacity is not None:
         require(
             isinstance(capacity, int) and capacity >= max(sum(start), 1),
