@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,3 +200,25 @@ def test_optimum_simulates_to_its_cost_and_no_rule_beats_it():
         other = rollout(rule(problem, **settings.get(name, {})), problem, 300, seed=1)
         gap = rate(other.ledger @ prices - cost[:300], other.elapsed, level=0.99)
         assert gap.high >= 0, name
+
+
+@pytest.mark.parametrize("size", [0, -25, 2.5, 7000])
+def test_solve_names_a_size_that_is_none(size):
+    """Twice 0 is 0: two equal truncations would look as if they had settled."""
+    with pytest.raises(PointsmanError, match=f"size must be .*, got {size}"):
+        pointsman.solve("dispatch/mini", size=size)
+
+
+def test_truncations_that_do_not_settle_say_so_and_no_larger_chain_is_built(monkeypatch):
+    """A cost that grows with the size, as that of an unstable queue does; a chain beyond the limit has an error of its own."""
+    built = []
+
+    def chain(problem, size):
+        built.append(size)
+        return SimpleNamespace(complete=False, size=size)
+
+    monkeypatch.setattr(envs, "chain", chain)
+    monkeypatch.setattr(exact, "solve", lambda chain: SimpleNamespace(average_cost=float(chain.size)))
+    with pytest.raises(PointsmanError, match=r"dispatch/mini: truncations do not settle: \[\(1000, 1000\.0\), \(2000, 2000\.0\)"):
+        pointsman.solve("dispatch/mini", size=1000)
+    assert max(built) == 4000
