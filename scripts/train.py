@@ -51,9 +51,21 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
     print(f"run: {run.path}")
 
 
+def start(config: Any) -> None:
+    """`train` as the command line asks for it; beside `resume` nothing but plugins has a say."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from pointsman.errors import PointsmanError
+
+    ignored = [given for given in HydraConfig.get().overrides.task if given.split("=")[0] not in ("resume", "plugins")]
+    if config.resume and ignored:
+        raise PointsmanError(f"resume={config.resume} goes on as that run was configured: leave out {' '.join(ignored)}")
+    train(config)
+
+
 def main() -> None:
     """Entry point of the console script."""
-    launch(train, "train")
+    launch(start, "train")
 
 
 if __name__ == "__main__":

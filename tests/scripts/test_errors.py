@@ -53,6 +53,7 @@ CASES = {
     "sb3_argument": ("train", ["agent=sb3_a2c", "+agent.arguments.gama=1", "baselines=false", "run_dir=sb3"], "arguments.*gama"),
     "run_exists": ("train", ["run_dir=whole"], "run_dir=whole .*resume=whole"),
     "resume_damaged": ("train", ["resume=checkpoint"], r"checkpoint/checkpoint\.pt"),
+    "resume_changed": ("train", ["resume=whole", "seed=5", "hydra.job.chdir=false"], "leave out seed=5$"),
     "run_nowhere": ("evaluate", ["run=nowhere"], "run=nowhere: no such folder"),
     "no_runs_yet": ("evaluate", ["run=latest"], "run=latest: no run below logs/runs is finished yet"),
     "no_run_folder": ("evaluate", ["run=empty"], r"empty/config\.yaml is missing"),
