@@ -19,7 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
 
 from pointsman.agents.log import Log
-from pointsman.agents.ranges import require_device
+from pointsman.agents.ranges import require_counts, require_device
 from pointsman.envs.problem import Layout
 from pointsman.envs.single import row_of
 from pointsman.errors import PointsmanError
@@ -98,6 +98,7 @@ class SB3:
     def __init__(
         self, algorithm: str, total_steps: int, num_envs: int, arguments: dict[str, Any] | None = None, device: str = "cpu"
     ):
+        require_counts(total_steps=total_steps, num_envs=num_envs)
         self.algorithm, self.total_steps, self.num_envs = algorithm, total_steps, num_envs
         require_device(device)
         self.arguments, self.device = arguments or {}, device

@@ -116,3 +116,10 @@ def test_unknown_algorithm_and_argument_are_one_line_errors():
         SB3("PPPO", 100, 2).fit(env, Log())
     with pytest.raises(PointsmanError, match="^agent.arguments do not fit A2C: .*gama"):
         SB3("A2C", 100, 2, {"gama": 0.9}).fit(env, Log())
+
+
+@pytest.mark.parametrize(("steps", "rows", "named"), [(0, 2, "total_steps"), (100, 0, "num_envs")])
+def test_no_training_at_all_is_refused(steps, rows, named):
+    """What would be left is the policy as it was drawn."""
+    with pytest.raises(PointsmanError, match=f"^agent.{named} must be at least 1, got 0$"):
+        SB3("A2C", steps, rows)
