@@ -24,7 +24,7 @@ def film(name: str, policy: Any, path: Path, seed: int = 0) -> None:
         if k >= SKIP:
             (drawn,) = env.render() or ()
             picture = Image.fromarray(drawn)
-            does = env.problem.actions[int(action[0])].replace("_", " ")
+            does = env.problem.named(action[0]).replace("_", " ")
             ImageDraw.Draw(picture).text((175, 18), f"> {does}", fill="#3f9142", font_size=20)
             frames.append(picture.quantize(32))
         observation, *_ = env.step(action)

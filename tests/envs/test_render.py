@@ -48,10 +48,11 @@ def test_the_picture_shows_who_is_busy_and_that_automation_is_out():
     assert pixels(env.render()[0], (171, 9, 30)) > pixels(before, (171, 9, 30))
 
 
-def test_film_writes_a_gif_and_ends_bad_input_in_one_line(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("problem", "rule"), [("dispatch/mini", "index"), ("inventory/dual_sourcing", "dual_index")])
+def test_film_writes_a_gif_and_ends_bad_input_in_one_line(tmp_path, monkeypatch, capsys, problem, rule):
     monkeypatch.setattr(film, "FRAMES", 3)
     monkeypatch.setattr(film, "SKIP", 1)
-    monkeypatch.setattr("sys.argv", ["film", "dispatch/mini", "index", str(tmp_path / "a.gif")])
+    monkeypatch.setattr("sys.argv", ["film", problem, rule, str(tmp_path / "a.gif")])
     film.main()
     assert (tmp_path / "a.gif").read_bytes()[:6] == b"GIF89a"
     for arguments, message in ((["x"], "three arguments"), (["dispatch/mini", "indx", "a.gif"], "did you mean index")):
