@@ -30,7 +30,14 @@ class SearchConfig:
 
 
 @dataclass
-class TrainConfig:
+class Command:
+    """What every command takes."""
+
+    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
+
+
+@dataclass
+class TrainConfig(Command):
     """pointsman-train."""
 
     env: Any = MISSING
@@ -44,11 +51,10 @@ class TrainConfig:
     threads: int | None = None  # of networks and of large batches of environments; null: all cores
     device: str = "cpu"  # cuda: networks and their updates on a GPU
     search: SearchConfig = field(default_factory=SearchConfig)
-    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(Command):
     """pointsman-evaluate."""
 
     run: str = MISSING  # a run folder as pointsman-train prints it, or latest
@@ -60,11 +66,10 @@ class EvaluateConfig:
     stress: Any = None  # a pack of conf/stress: once more under each of its stresses
     rule: Any = None  # package.module:function or file.py:function, or a list: observation -> action, set beside the others
     report: bool = True  # report.html with figures, action maps and the distilled tree
-    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
-class CompareConfig:
+class CompareConfig(Command):
     """pointsman-compare."""
 
     run: Any = MISSING  # a list of run folders, or patterns such as 'logs/runs/dispatch/*/*/*'
@@ -73,22 +78,20 @@ class CompareConfig:
     output: str = "logs/compare"  # folder of report.html, scores.csv and the figures
     details: bool = True  # action maps and distilled tree of each problem's best learner (its first run)
     stresses: bool = False  # and its stress matrix, under the pack of the problem's family
-    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
-class GateConfig:
+class GateConfig(Command):
     """pointsman-gate."""
 
     run: str = MISSING  # a run folder as pointsman-train prints it, or latest
     limits: str | None = None  # shipped ones by name, or the path of a yaml; null: those of the problem's family
     episodes: int = 200
     seed: int = 0
-    plugins: list[str] = field(default_factory=list)  # modules, .py files or folders with problems or environments of your own
 
 
 @dataclass
-class CollectConfig:
+class CollectConfig(Command):
     """pointsman-collect."""
 
     env: Any = MISSING
@@ -101,7 +104,7 @@ class CollectConfig:
 
 
 @dataclass
-class EvaluateOfflineConfig:
+class EvaluateOfflineConfig(Command):
     """pointsman-evaluate-offline."""
 
     log: str = MISSING  # .parquet, .csv or .csv.gz with its sidecar
@@ -125,7 +128,7 @@ class EvaluateOfflineConfig:
 
 
 @dataclass
-class LearnOfflineConfig:
+class LearnOfflineConfig(Command):
     """pointsman-learn-offline."""
 
     log: str = MISSING

@@ -20,7 +20,8 @@ SCRIPTS = sorted(file.stem for file in (ROOT / "conf").glob("*.yaml"))
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_composes(script):
-    assert composed(script)
+    """All take problems of your own but calibrate, which is about one of ours."""
+    assert ("plugins" in composed(script)) == (script != "calibrate")
 
 
 @pytest.mark.parametrize("name", marked([name for name in options("env") if "/" in name]))
