@@ -94,13 +94,19 @@ def family_of(config: Any) -> str:
     return str(config.get("family") or str(config.get("id", "")).split("/")[0])
 
 
-_WARMUP = {"warmup_minutes", "warmup_time"}
-"""Keys by which problems say how much of an episode averages leave out."""
+def family(problem: Problem) -> str:
+    """The family of a problem."""
+    return family_of(problem.config or {"id": problem.id})
+
+
+def without_warmup(config: dict[str, Any]) -> Problem:
+    """The problem with nothing deleted as warm-up, which keys such as warmup_minutes say in its own unit of time."""
+    return build(complete(config, {key: 0.0 for key in config if key.startswith("warmup_")}))
 
 
 def training(config: dict[str, Any]) -> Problem:
     """The problem as learners meet it: with the changes under `training`, and nothing deleted as warm-up."""
-    return build(complete(config, {**config["training"], **dict.fromkeys(_WARMUP & config.keys(), 0.0)}))
+    return without_warmup(complete(config, config["training"]))
 
 
 def make(
@@ -116,12 +122,12 @@ def make(
 
 def rules(problem: Problem) -> dict[str, Any]:
     """The rules that apply to a problem, by name (see the family's rules.py)."""
-    return _module(_family(problem), "rules").rules(problem)
+    return _module(family(problem), "rules").rules(problem)
 
 
 def chain(problem: Problem, size: int) -> Any:
     """The problem as a finite Markov chain (see the family's exact.py), or an error that says why it has none."""
-    module = _module(_family(problem), "exact")
+    module = _module(family(problem), "exact")
     if not hasattr(module, "chain"):
         raise PointsmanError(f"{problem.id} states no chain")
     if problem.recent is not None:
@@ -131,16 +137,12 @@ def chain(problem: Problem, size: int) -> Any:
 
 def has_policy_chains(problem: Problem) -> bool:
     """Whether the family makes the chain of a single policy, which is smaller than that of all."""
-    return hasattr(_module(_family(problem), "exact"), "policy_chain")
+    return hasattr(_module(family(problem), "exact"), "policy_chain")
 
 
 def policy_chain(problem: Problem, size: int, choose: Any, most: int) -> Any:
     """The chain of one policy's states, at most so many, or an error that says why it has none (see the family's exact.py)."""
-    return _module(_family(problem), "exact").policy_chain(problem, size, choose, most)
-
-
-def _family(problem: Problem) -> str:
-    return family_of(problem.config or {"id": problem.id})
+    return _module(family(problem), "exact").policy_chain(problem, size, choose, most)
 
 
 def _module(family: str, part: str) -> Any:

@@ -21,7 +21,7 @@ def collect(config: Any) -> None:
     settings, path, parameters = envs.complete(config.env), Path(config.output), numbers("parameters", config.parameters)
     if path.suffix not in (".parquet", ".csv"):
         raise PointsmanError(f"output={path} must end in .parquet or .csv")
-    policy = open_policy("policy", config.policy, parameters, ope.without_warmup(settings))
+    policy = open_policy("policy", config.policy, parameters, envs.without_warmup(settings))
     with bar() as progress:
         task = progress.add_task("collecting", total=1.0, note="")
         table = ope.collect(

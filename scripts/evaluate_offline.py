@@ -21,7 +21,6 @@ def evaluate_offline(config: Any) -> None:
     from pointsman import envs
     from pointsman.errors import PointsmanError
     from pointsman.evaluation.ope import deterministic, report
-    from pointsman.evaluation.ope.collect import without_warmup
     from pointsman.evaluation.ope.read import read
     from pointsman.evaluation.ope.verdict import estimate
     from pointsman.evaluation.provenance import provenance
@@ -33,7 +32,7 @@ def evaluate_offline(config: Any) -> None:
     if config.markov is not None:
         log = replace(log, sidecar=replace(log.sidecar, markov=config.markov))
     simulated = log.sidecar.simulator.get("config")
-    problem = without_warmup(simulated) if simulated else None
+    problem = envs.without_warmup(simulated) if simulated else None
     policy = open_policy("policy", config.policy, numbers("parameters", config.parameters), problem)
     model = None
     if config.network:
@@ -55,7 +54,7 @@ def evaluate_offline(config: Any) -> None:
         chosen, name = given or simulated, config.logging or facts.get("policy")
         if chosen and name and log.source == "deterministic":
             parameters = numbers("logging_parameters", config.logging_parameters) or facts.get("parameters", {})
-            logging = open_policy("logging", name, parameters, without_warmup(chosen))
+            logging = open_policy("logging", name, parameters, envs.without_warmup(chosen))
             replayed = deterministic.replay(log, chosen, logging, policy, seed=config.seed)
         elif config.simulator:
             raise PointsmanError("simulator= replays the log of a deterministic policy, which logging= or the sidecar names")

@@ -27,11 +27,6 @@ def explored(policy: Any, epsilon: float, observation: Any, mask: NDArray[np.boo
     return (1.0 - epsilon) * probabilities(policy, observation, mask, parts) + epsilon * legal / legal.sum(1, keepdims=True)
 
 
-def without_warmup(config: dict[str, Any]) -> envs.Problem:
-    """The problem of a log: nothing is deleted, as a log holds all."""
-    return envs.build(envs.complete(config, {key: 0.0 for key in config if key.startswith("warmup_")}))
-
-
 def collect(
     policy: Any, config: dict[str, Any], decisions: int, epsilon: float, seed: int,
     progress: Callable[[float], None] = lambda share: None,
@@ -41,7 +36,7 @@ def collect(
         raise PointsmanError(f"epsilon must lie between 0 and 1, got {epsilon}")
     if not isinstance(decisions, int) or decisions < 1:
         raise PointsmanError(f"decisions must be an integer of at least 1, got {decisions}")
-    problem, parts, first, total = without_warmup(config), [], 0, 0
+    problem, parts, first, total = envs.without_warmup(config), [], 0, 0
     while total < decisions:
         # As many episodes as are left to do, once it is known how long they are.
         size = BATCH if not total else int(np.clip(np.ceil((decisions - total) * first / total), 1, BATCH))
@@ -112,7 +107,7 @@ def _table(column: dict[str, Any], problem: envs.Problem, epsilon: float) -> pd.
 
 def write(table: pd.DataFrame, path: Path, config: dict[str, Any], epsilon: float, facts: dict[str, Any]) -> None:
     """The log as parquet (or CSV, by the name), and its sidecar."""
-    problem = without_warmup(config)
+    problem = envs.without_warmup(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         table.to_parquet(path, index=False)

@@ -8,7 +8,6 @@ from scipy import stats
 
 from pointsman import envs
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.ope.collect import without_warmup
 from pointsman.evaluation.ope.log import DecisionLog, Floats
 from pointsman.evaluation.ope.values import joint_names
 from pointsman.evaluation.rollout import EVALUATION, rollout
@@ -110,7 +109,7 @@ def replay(
 
     The figures that must come out: reward and decisions per unit of time, and the share of every action.
     """
-    problem = without_warmup(config)
+    problem = envs.without_warmup(config)
     if problem.layout.parts != log.layout.parts:
         raise PointsmanError(f"the simulator {problem.id} has other actions than the log")
     prices, actions = envs.BatchEnv(problem).prices, log.actions
@@ -149,7 +148,7 @@ def truth(
     progress: Callable[[float], None] = lambda share: None,
 ) -> Truth:  # fmt: skip
     """Simulate both on the same records: reward per unit of time, or per episode; `logging` may be None."""
-    problem = without_warmup(config)
+    problem = envs.without_warmup(config)
     prices = envs.BatchEnv(problem).prices
     found = rollout(policy, problem, episodes, EVALUATION + TRUTH + seed, progress=progress)
     under, reward = found.elapsed if objective == "rate" else np.ones(episodes), -(found.ledger @ prices)

@@ -9,7 +9,7 @@ import pytest
 from pointsman import envs
 from pointsman.agents.policy import probabilities
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.ope.collect import collect, without_warmup, write
+from pointsman.evaluation.ope.collect import collect, write
 from pointsman.evaluation.ope.deterministic import logging_plan, one_step_bounds, replay, truth
 from pointsman.evaluation.ope.open_bandit import at_positions, frozen, read_open_bandit, uniform
 from pointsman.evaluation.ope.read import check, read
@@ -20,7 +20,7 @@ from pointsman.evaluation.ope.verdict import REFUSED, estimate
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 CONFIG = envs.configure("dispatch/mini", horizon_minutes=60.0, warmup_minutes=10.0)
-PROBLEM = without_warmup(CONFIG)
+PROBLEM = envs.without_warmup(CONFIG)
 RULES = envs.rules(PROBLEM)
 RULE = RULES["threshold"](PROBLEM, threshold=0.5)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pointsman import envs
-from pointsman.evaluation.ope.collect import collect, without_warmup, write
+from pointsman.evaluation.ope.collect import collect, write
 from pointsman.scripts.log import validate
 
 CONFIG = envs.configure("dispatch/mini", horizon_minutes=60.0)
@@ -14,7 +14,7 @@ CONFIG = envs.configure("dispatch/mini", horizon_minutes=60.0)
 def explored(tmp_path_factory):
     """A log of a threshold at 0.5 that explores in three of ten decisions."""
     path = tmp_path_factory.mktemp("offline") / "log.parquet"
-    problem = without_warmup(CONFIG)
+    problem = envs.without_warmup(CONFIG)
     rule = envs.rules(problem)["threshold"](problem, threshold=0.5)
     write(collect(rule, CONFIG, 8000, 0.3, 0), path, CONFIG, 0.3, {"policy": "threshold", "parameters": {"threshold": 0.5}})
     return path
