@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pointsman.envs.checks import require
 from pointsman.errors import PointsmanError, unknown
 
 OPERATIONS = {"times": {"whole", "fill"}, "towards": {"by", "weights", "fill"}, "flip": set()}
@@ -26,9 +27,8 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     """The overrides (dotted key: value) that the changes mean for a complete configuration; without those that change nothing."""
     found: dict[str, Any] = {}
     for pattern, change in changes.items():
-        keys = _keys(config, pattern)
-        before = {key: _get(config, key) for key in keys}
-        for key, value in _apply(config, pattern, before, change).items():
+        before = {key: _get(config, key) for key in _keys(config, str(pattern))}
+        for key, value in _apply(config, str(pattern), before, change).items():
             if value != before[key]:
                 found[key] = value
     return found
@@ -39,12 +39,7 @@ def _apply(config: Mapping[str, Any], pattern: str, before: dict[str, Any], chan
     operation = next((name for name in OPERATIONS if isinstance(change, Mapping) and name in change), None)
     if operation is None:
         return dict.fromkeys(before, change)
-    for name in change:
-        if name != operation and name not in OPERATIONS[operation]:
-            raise unknown(f"part of {pattern}: {operation},", name, sorted(OPERATIONS[operation]) or [operation])
-    for name in {operation, *change} - {"weights", "whole", "flip", "fill"}:
-        if isinstance(change[name], bool) or (not isinstance(change[name], int | float) and change[name] != "mean"):
-            raise PointsmanError(f"{pattern}.{name} must be a number, got {change[name]!r}")
+    _check(pattern, operation, change)
     filled = {key: change.get("fill") if value is None else value for key, value in before.items()}
     present = {key: value for key, value in filled.items() if value is not None}
     if operation == "times":
@@ -56,6 +51,20 @@ def _apply(config: Mapping[str, Any], pattern: str, before: dict[str, Any], chan
     return dict(zip(present, _flip([_number(value, key) for key, value in present.items()]), strict=True))
 
 
+def _check(pattern: str, operation: str, change: Mapping[str, Any]) -> None:
+    """An error that names the part of a relative change that is not what it must be."""
+    for name, value in change.items():
+        if name != operation and name not in OPERATIONS[operation]:
+            raise unknown(f"part of {pattern}: {operation},", str(name), sorted(OPERATIONS[operation]) or [operation])
+        if name in ("whole", "flip"):
+            require(value is True, f"{pattern}.{name}", "true, or left out", repr(value))
+        elif name == "fill":
+            _each(value, lambda x: x, f"{pattern}.fill")
+        elif name != "weights" and (name, value) != ("towards", "mean"):
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            require(good, f"{pattern}.{name}", "a number", repr(value))
+
+
 def _times(x: float, change: Mapping[str, Any]) -> float:
     product = x * change["times"]
     return round(product) if change.get("whole") or (isinstance(x, int) and float(product).is_integer()) else product
@@ -64,8 +73,11 @@ def _times(x: float, change: Mapping[str, Any]) -> float:
 def _towards(config: Mapping[str, Any], key: str, value: Any, change: Mapping[str, Any]) -> Any:
     target = change["towards"]
     if target == "mean":
-        weights = _get(config, change["weights"]) if "weights" in change else None
-        target = float(np.average(_numbers(value, key), weights=weights))
+        values, by = _numbers(value, key), str(change.get("weights", ""))
+        weights = _numbers(_get(config, by), by) if by else [1.0] * len(values)
+        good = len(weights) == len(values) and sum(weights) > 0
+        require(good, by or key, f"{len(values) or 'some'} numbers with a positive sum", weights)
+        target = float(np.average(values, weights=weights))
     return _each(value, lambda x: x + change.get("by", 1.0) * (target - x), key)
 
 

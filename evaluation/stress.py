@@ -9,6 +9,7 @@ such as another class mix where there is one class, is left out. Field names may
     {log_odds: 2}                a probability that claims more than it knows: its log-odds twice as far from even
 """
 
+import math
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
@@ -19,12 +20,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from pointsman import envs
+from pointsman.envs.checks import number, require, whole
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError, unknown
 from pointsman.evaluation.changes import changed
 from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.rollout import run_all
-from pointsman.shipped import load_yaml
+from pointsman.shipped import load_yaml, shipped
 
 PARTS = ("says", "change", "with", "observe")
 """Of a stress."""
@@ -38,6 +40,12 @@ def load_pack(name: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(given, dict) for given in found.values()):
         raise PointsmanError(f"stress pack {name}: every entry must have change or observe below it")
     return {str(key): given for key, given in found.items()}
+
+
+def family_pack(problem: envs.Problem) -> dict[str, Any]:
+    """The shipped pack of the problem's family; empty where none is, as for gym and plug-ins."""
+    family = envs.family(problem)
+    return load_pack(family) if family in shipped("stress") else {}
 
 
 class Stress(NamedTuple):
@@ -55,7 +63,7 @@ def stresses(problem: envs.Problem, pack: Mapping[str, Any]) -> list[Stress]:
     for name, given in pack.items():
         for key in given:
             if key not in PARTS:
-                raise unknown(f"part of stress {name}:", key, PARTS)
+                raise unknown(f"part of stress {name}:", str(key), PARTS)
         for key in PARTS[1:]:
             if not isinstance(given.get(key, {}), Mapping):
                 raise PointsmanError(f"stress {name}: {key} must hold keys and what becomes of them, got {given[key]!r}")
@@ -78,16 +86,21 @@ def _positions(problem: envs.Problem, name: str, observe: Mapping[str, Any]) -> 
         kind = next((kind for kind in DISTORTIONS if isinstance(how, Mapping) and kind in how), None)
         if kind is None:
             raise unknown(f"distortion in stress {name}: observe.{pattern}", str(how), DISTORTIONS)
-        if isinstance(how[kind], bool) or not isinstance(how[kind], int if kind == "delay" else int | float) or how[kind] < 0:
-            raise PointsmanError(f"stress {name}: observe.{pattern}.{kind} must be a number of at least 0, got {how[kind]!r}")
         for key in how:
             if key != kind and key not in DISTORTIONS[kind]:
-                raise unknown(f"part of stress {name}: observe.{pattern}.{kind},", key, DISTORTIONS[kind] or [kind])
+                raise unknown(f"part of stress {name}: observe.{pattern}.{kind},", str(key), DISTORTIONS[kind] or [kind])
+        where, reads = f"stress {name}: observe.{pattern}", how.get("reads", "last")
+        if kind == "delay":
+            whole(f"{where}.delay", how["delay"])
+        else:
+            number(f"{where}.{kind}", how[kind], high=1.0 if kind == "missing" else math.inf)
+        good = reads == "last" or (isinstance(reads, int | float) and not isinstance(reads, bool))
+        require(good, f"{where}.reads", "last or a number", repr(reads))
     return {
         place: how
         for place, field in enumerate(problem.fields)
         for pattern, how in observe.items()
-        if fnmatch(field.name, pattern)
+        if fnmatch(field.name, str(pattern))
     }
 
 

@@ -11,17 +11,20 @@ from yaml import YAMLError
 from pointsman.errors import PointsmanError, unknown
 
 
+def shipped(group: str) -> list[str]:
+    """Names of what conf/<group> holds."""
+    return sorted(file.name[:-5] for file in (files("pointsman") / "conf" / group).iterdir() if file.name.endswith(".yaml"))
+
+
 def load_yaml(what: str, name: str, group: str, schema: type | None = None) -> Any:
     """The contents of conf/<group>/<name>.yaml, or of the yaml file at the path `name`, as an object of `schema` or plainly.
 
     `what` is the word for it in errors, which name the key. A group of the name of a command-line key would be Hydra's, which
     takes key=<path> for a choice from that group: hence mappings for mapping=, gates for limits=.
     """
-    shipped = files("pointsman") / "conf" / group
-    names = sorted(file.name[:-5] for file in shipped.iterdir() if file.name.endswith(".yaml"))
-    path = Path(name)
+    path, names = Path(name), shipped(group)
     if name in names:
-        path = Path(str(shipped / f"{name}.yaml"))
+        path = Path(str(files("pointsman") / "conf" / group / f"{name}.yaml"))
     elif path.suffix not in (".yaml", ".yml"):
         raise unknown(what, name, [*names, "<path of a .yaml file>"])
     elif not path.is_file():

@@ -52,6 +52,14 @@ def test_notation_of_changes(change, wanted):
         ({"name": {"times": 2}}, "name: only numbers"),
         ({"rate": {"flip": True}}, "rate: this change needs a list"),
         ({"bins": {"towards": "mean", "weights": "wieghts"}}, "wieghts.*weights"),
+        ({"rate": {"times": "mean"}}, "rate.times must be a number, got 'mean'"),
+        ({"bins": {"towards": "mean", "by": "mean"}}, "bins.by must be a number, got 'mean'"),
+        ({"bins": {"towards": "mean", "weights": "rates"}}, "rates must be 3 numbers with a positive sum"),
+        ({"bins": {"towards": "mean", "weights": "none"}}, "none: .*list of numbers, got None"),
+        ({"bins": {"flip": False}}, "bins.flip must be true"),
+        ({"rate": {"times": 2, "whole": "yes"}}, "rate.whole must be true, or left out, got 'yes'"),
+        ({"none": {"times": 2, "fill": ["x"]}}, "none.fill: .*got 'x'"),
+        ({3: {"times": 2}}, "unknown key '3'"),
     ],
 )
 def test_mistakes_in_changes_are_named(change, named):
@@ -175,6 +183,11 @@ def test_stress_rows_are_paired_by_hand():
         ({"x": {"change": 3}}, "stress x: change must hold"),
         ({"x": {"observe": {"score": {"dealy": 3}}}}, "stress x: observe.score.*dealy"),
         ({"x": {"observe": {"score": {"delay": 1.5}}}}, "stress x: observe.score.delay"),
+        ({"x": {"observe": {"score": {"log_odds": -1}}}}, "stress x: observe.score.log_odds"),
+        ({"x": {"observe": {"score": {"missing": 30}}}}, "stress x: observe.score.missing must be .* at most 1, got 30"),
+        ({"x": {"observe": {"score": {"missing": 0.3, "reads": "zero"}}}}, "score.reads must be last or a number, got 'zero'"),
+        ({"x": {"change": {"arrival_rate": {"times": "mean"}}}}, "stress x: arrival_rate.times must be a number"),
+        ({"x": {3: 1}}, "part of stress x: '3'"),
         (
             {"x": {"change": {"arrival_rate": None, "arrival_rates": [1, 2], "switching_rates": [1, 1]}}},
             "changes what is observed",
