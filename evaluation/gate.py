@@ -16,7 +16,7 @@ from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.rollout import run_all
 from pointsman.evaluation.statistics import Interval, difference_of
 from pointsman.evaluation.steady import diverges
-from pointsman.evaluation.stress import Stress, load_pack, stresses, under_stress
+from pointsman.evaluation.stress import Stress, family_pack, load_pack, stresses, under_stress
 from pointsman.shipped import load_yaml
 
 
@@ -29,7 +29,7 @@ class Limits:
 
     cost: float = 0.01
     stress: float = 0.05  # of the cost there, under each stress of the pack
-    pack: str | None = None  # a name or a path; null: that of the problem's family
+    pack: str | None = None  # a name or a path; null: that of the problem's family, if one is shipped
     illegal: int = 0  # actions that the mask forbids, here and under stress
     latency_ms: float = 50.0  # of one decision, of which one in a hundred may take longer
     kpis: dict[str, Any] = field(default_factory=dict)  # by name, which may hold wildcards
@@ -79,7 +79,7 @@ def gate(
 
     What is estimated must be shown: the whole 95 % interval of a paired difference has to lie within the limit.
     """
-    pack = stresses(problem, load_pack(limits.pack or problem.id.split("/")[0]))
+    pack = stresses(problem, load_pack(limits.pack) if limits.pack else family_pack(problem))
     work = len(policies) + 2 * len(pack)
     found = Comparison(
         problem, run_all(problem, dict(policies), episodes, seed, lambda share: progress(share * len(policies) / work, "")),

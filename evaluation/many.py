@@ -21,7 +21,7 @@ from pointsman.evaluation.statistics import (
     probability_of_improvement,
     stratified_bootstrap,
 )
-from pointsman.evaluation.stress import load_pack, stresses, under_all
+from pointsman.evaluation.stress import family_pack, stresses, under_all
 from pointsman.evaluation.understand import understand
 
 
@@ -89,15 +89,15 @@ def compare(group: Group, episodes: int, seed: int, progress: Any) -> dict[str, 
         if exact:
             exact[name] = float(np.mean([exact.pop(one) for one in each]))
     optimum = group.first.optimal_cost()
-    every = [Comparison(group.problem, rollouts, name, list(rules), optimum, exact) for name in group.runs]
+    every = [Comparison(group.problem, rollouts, name, rules, optimum, exact) for name in group.runs]
     return {one.learned: one for one in sorted(every, key=lambda one: float(one.cost[one.learned].mean()))}
 
 
-def in_depth(group: Group, found: Comparison, pack: str | None, episodes: int, seed: int, progress: Any) -> dict[str, Any]:
+def in_depth(group: Group, found: Comparison, stressed: bool, episodes: int, seed: int, progress: Any) -> dict[str, Any]:
     """What the report shows of one policy: stress and understanding of the first run of the learner that `found` is about."""
-    policies = group.first.rules() | group.first.policies(found.learned)
+    policies = group.first.policies(found.learned)
     policies[found.learned] = group.runs[found.learned][0].learned()
-    chosen = stresses(group.problem, load_pack(pack)) if pack else []
+    chosen = stresses(group.problem, family_pack(group.problem)) if stressed else []
     under = under_all(chosen, policies, found.learned, found.rules, episodes, seed, progress) if chosen else {}
     known = understand(found, policies, seed)
     return {"stress": under, "says": {stress.name: stress.says for stress in chosen}, "understanding": known}

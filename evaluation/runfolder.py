@@ -86,12 +86,12 @@ class RunFolder:
         """Keep a policy under `name`: policy, optimum, or rules/<rule>."""
         policy.save(found, self.path / name)
 
-    def rules(self) -> dict[str, Any]:
-        """The tuned rules, by name."""
+    def rules(self) -> list[str]:
+        """Names of the tuned rules."""
         files = sorted((self.path / "rules").glob("*/policy.json"))
         if not files:
             raise PointsmanError(f"{self.path / 'rules'} holds no tuned rules: train with baselines=true to compare with them")
-        return {file.parent.name: policy.load(file.parent) for file in files}
+        return [file.parent.name for file in files]
 
     def learned(self) -> Any:
         """The policy that was learned."""
@@ -99,7 +99,7 @@ class RunFolder:
 
     def policies(self, learned: str) -> dict[str, Any]:
         """All that the run has to compare: tuned rules, the learned policy under its name, and the optimum if known."""
-        found = self.rules() | {learned: self.learned()}
+        found = {name: policy.load(self.path / "rules" / name) for name in self.rules()} | {learned: self.learned()}
         return found | ({"optimum": policy.load(self.path / "optimum")} if (self.path / "optimum").is_dir() else {})
 
     def frozen(self, problem: envs.Problem) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def compare(config: Any) -> None:
     from pointsman.evaluation.rollout import require_episodes
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.shown import cost_table, headroom_of, verdict_of, words
+    from pointsman.evaluation.stress import family_pack
 
     single_threaded()
     require_episodes(config.episodes)
@@ -33,16 +34,17 @@ def compare(config: Any) -> None:
     with bar() as progress:
         for group in many.groups(runs):
             by_learner = many.compare(group, config.episodes, config.seed, progress)
-            first, *others = sorted(by_learner.values(), key=lambda one: one.cost[one.learned].mean())
+            first, *others = by_learner.values()
             curves = run_curves(group.runs, first.ordered())
             write_bands(folder / "tensorboard" / group.problem.id.replace("/", "_"), *curves)
-            pack = group.problem.id.split("/")[0] if config.stresses else None
             depth = (
-                many.in_depth(group, first, pack, config.episodes, config.seed, progress)
+                many.in_depth(group, first, config.stresses, config.episodes, config.seed, progress)
                 if config.details and not group.problem.episodic
                 else {}
             )
             said = [line for one in others for line in (verdict_of(one), headroom_of(one))]
+            if config.stresses and not family_pack(group.problem):
+                said.append(f"No stress pack is shipped for {group.problem.id}: it is under no stress here.")
             several.append(report.Evidence(first, *curves, words=said, **depth))
             found.append(by_learner)
     tables = [many.per_problem(found), many.over_problems(found, np.random.default_rng(config.seed))]

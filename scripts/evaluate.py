@@ -32,7 +32,7 @@ def evaluate(config: Any) -> None:
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
-    policies, rules = run.policies(learned), list(run.rules())
+    policies, rules = run.policies(learned), run.rules()
     for name in [config.rule] if isinstance(config.rule, str) else config.rule or []:
         own = FunctionPolicy(str(name), function("rule", str(name)), problem.layout)
         policies[name.rpartition(":")[2]] = own

@@ -15,16 +15,19 @@ def gate(config: Any) -> None:
     from pointsman.evaluation import gate
     from pointsman.evaluation.rollout import require_episodes
     from pointsman.evaluation.runfolder import RunFolder
+    from pointsman.evaluation.stress import family_pack
 
     single_threaded()
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
     require_episodes(config.episodes)
-    limits = gate.load_limits(config.limits or problem.id.split("/")[0])
-    rules, policies = list(run.rules()), run.policies(learned)
+    limits = gate.load_limits(config.limits or envs.family(problem))
+    rules, policies = run.rules(), run.policies(learned)
     policies.pop("optimum", None)
     out, checks = Console(soft_wrap=True, highlight=False), []
+    if not limits.pack and not family_pack(problem):
+        out.print(f"no stress pack is shipped for {problem.id}, and the limits name none: it is under no stress here")
     with bar() as progress:
         task = progress.add_task("gate", total=1.0, note="")
         show = lambda share, note: progress.update(task, completed=share, note=note)  # noqa: E731

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import toy
 
 import pointsman
 from pointsman import envs
@@ -62,6 +63,14 @@ def test_the_optimum_of_a_loss_system_passes():
     found, failed = checks(problem, exact.solve(envs.chain(problem, 10)).policy, rules, episodes=20)
     assert not failed
     assert float(found["cost"].reason.split()[0]) <= 0
+
+
+def test_a_problem_of_ones_own_is_under_no_stress_where_no_pack_is_named():
+    problem = toy.problem()
+    takes_none = Planted(lambda x, mask: np.full(len(mask), problem.window))
+    found, failed = checks(problem, takes_none, {"none": takes_none}, Limits(), episodes=4)
+    assert not failed
+    assert set(found) == {"illegal actions", "cost", "divergence", "latency of a decision"}
 
 
 def test_always_idle_is_rejected_for_a_queue_without_end():
