@@ -49,3 +49,14 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 inlined = _compiled(forceinline=True)
 batched = _compiled(nogil=True)
+
+
+@inlined
+def rests(out, i, autoreset):
+    """Whether row i has ended before and waits for `reset`: nothing is booked there, no time passes, no buffer fills."""
+    if autoreset or not (out.terminated[i] or out.truncated[i]):
+        return False
+    for column in range(out.ledger.shape[1]):
+        out.ledger[i, column] = 0.0
+    out.elapsed[i] = 0.0
+    return True

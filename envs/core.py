@@ -48,7 +48,7 @@ class BatchEnv(VectorEnv):
         num_envs: N.
         illegal: "raise" an error on an action that the mask forbids, or "fallback" to the first legal one and count it.
         indices: environment i draws from the stream (seed, indices[i], episode), whatever the batch; null: 0, 1, 2 ...
-        autoreset: False leaves ended rows as they are, until `reset`.
+        autoreset: False leaves ended rows as they are, until `reset`: nothing is booked there, and no time passes.
         copy: False returns views of buffers that the next step overwrites (for hot loops).
         render_mode: "rgb_array" lets `render` draw every row.
         threads: at most so many work on a large batch; trajectories are the same with any number.

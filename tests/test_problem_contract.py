@@ -129,7 +129,8 @@ def test_another_seed_is_another_world(name):
 
 @EVERY
 def test_autoreset_keeps_what_was_seen_last(name):
-    found = walk(name)
+    """And without it an ended row stays as it is: nothing is booked, no time passes."""
+    found, rng = walk(name), np.random.default_rng(0)
     env = BatchEnv(problem(name), ROWS, autoreset=False)
     env.reset(seed=3)
     for actions, step in zip(found.actions, found.seen[1:], strict=True):
@@ -140,6 +141,12 @@ def test_autoreset_keeps_what_was_seen_last(name):
             assert (last[2][row], last[3][row]) == (step[2][row], step[3][row])
             np.testing.assert_array_equal(env.layout.flat(last[0])[row], env.layout.flat(step[4]["final_obs"])[row])
             assert (step[4]["final_info"]["ledger"][row] == last[4]["ledger"][row]).all()
+            for _ in range(3):
+                after = env.step(random_actions(env, rng))
+                assert not after[4]["ledger"][row].any()
+                assert after[4]["elapsed"][row] == after[1][row] == 0.0
+                assert (after[2][row], after[3][row]) == (last[2][row], last[3][row])
+                np.testing.assert_array_equal(env.layout.flat(after[0])[row], env.layout.flat(last[0])[row])
             return
 
 

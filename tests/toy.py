@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointsman.envs.compiled import batched
+from pointsman.envs.compiled import batched, rests
 from pointsman.envs.noise import episode_key, mix, uniform
 from pointsman.envs.problem import Field, Problem
 
@@ -64,6 +64,8 @@ def reset_rows(params, state, record, out, rows):
 @batched
 def advance(params, state, record, action, out, first, last, autoreset):
     for i in range(first, last):
+        if rests(out, i, autoreset):
+            continue
         parts = action.reshape((out.mask.shape[0], -1))
         if params.signs > 0:
             gain = 0.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.arrays import Floats, Integers
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.noise import episode_key, exponential, log, mix, normal, uniform
 
 COLUMNS = (
@@ -404,6 +404,8 @@ def observe(params, state, observation, mask, i):
 def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. No buffer can be full: (-1, 0)."""
     for i in range(np.uint64(first), np.uint64(last)):
+        if rests(out, i, autoreset):
+            continue
         draw(params, state, record, i)
         step(params, state, action, record, out, i)
         if autoreset and out.truncated[i]:

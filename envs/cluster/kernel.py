@@ -13,7 +13,7 @@ import numpy as np
 
 from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.cluster.state import Params, Record, State
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.noise import episode_key, exponential, log, mix, uniform
 
 # Columns of a trace, before the units of each resource.
@@ -401,6 +401,8 @@ def observe(params, state, observation, mask, i, clean):
 def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (row, key of FULL) or (-1, 0)."""
     for i in range(np.uint64(first), np.uint64(last)):
+        if rests(out, i, autoreset):
+            continue
         draw(params, state, record, i)
         full = step(params, state, action, record, out, i)
         if full > 0:

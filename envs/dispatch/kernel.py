@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from pointsman.envs.arrays import Floats, Integers
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.dispatch.state import Params, Record, Request, State
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, exponential, log, mix, normal, uniform
 
@@ -696,12 +696,14 @@ def observe(params, state, record, observation, mask, i):
 
 @batched
 def advance(params, state, record, action, out, first, last, autoreset):
-    """Step rows first..last-1, and reset those that ended; `out` is core.Outputs. Returns (row, key of FULL) or (-1, 0)."""
+    """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (row, key of FULL) or (-1, 0)."""
     first, last = np.uint64(first), np.uint64(last)  # an unsigned index spares the test for negative ones
     draw_noise(params, state, record, first, last)
     for i in range(first, last):
         draw(params, state, record, i)
     for i in range(first, last):
+        if rests(out, i, autoreset):
+            continue
         full = step(params, state, action[i], record, out, i)
         if full > 0:
             return int(i), full

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.arrays import Floats, Integers
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, exponential, mix, uniform
 
 COLUMNS = (
@@ -400,6 +400,8 @@ def trip_minutes(params, state, i, place):
 def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (-1, 0): nothing overflows."""
     for i in range(np.uint64(first), np.uint64(last)):
+        if rests(out, i, autoreset):
+            continue
         step(params, state, action[i], record, out, i)
         if autoreset and out.truncated[i]:
             observe(params, state, record, out.final_observation, out.final_mask, i)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pointsman.envs.arrays import Floats, Integers
 from pointsman.envs.checks import UNLIMITED
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.noise import CLOCK_RECORD, episode_key, mix, uniform
 
 DEMAND, FILLED, LOST, BACKLOGGED, HELD, PERIODS = range(6)
@@ -179,6 +179,8 @@ def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (-1, 0): no buffer can be full."""
     parts, may_limit = action.reshape((out.mask.shape[0], -1)), limited(params)
     for i in range(np.uint64(first), np.uint64(last)):
+        if rests(out, i, autoreset):
+            continue
         draw(params, state, record, i)
         step(params, state, parts, record, out, i)
         if autoreset and out.truncated[i]:

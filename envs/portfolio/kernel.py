@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.arrays import Floats, Integers
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.noise import episode_key, mix, uniform
 
 B = NDArray[np.bool_]
@@ -394,6 +394,8 @@ def observe(params, state, observation, mask, i):
 def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (-1, 0): nothing can be full."""
     for i in range(np.uint64(first), np.uint64(last)):
+        if rests(out, i, autoreset):
+            continue
         draw(params, state, record, i)
         step(params, state, action, record, out, i)
         if autoreset and (out.terminated[i] or out.truncated[i]):

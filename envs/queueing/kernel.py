@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.envs.arrays import Floats, Integers
-from pointsman.envs.compiled import batched, inlined
+from pointsman.envs.compiled import batched, inlined, rests
 from pointsman.envs.noise import episode_key, mix, uniform
 
 SERVERS, POOLS, ADMISSION = 0, 1, 2
@@ -394,6 +394,8 @@ def advance(params, state, record, action, out, first, last, autoreset):
     """Step rows first..last-1, and reset those that ended; `out` is problem.Outputs. Returns (row, key of FULL) or (-1, 0)."""
     parts = action.reshape((out.mask.shape[0], -1))
     for i in range(np.uint64(first), np.uint64(last)):
+        if rests(out, i, autoreset):
+            continue
         draw(params, state, record, i)
         full = step(params, state, parts, record, out, i)
         if full > 0:

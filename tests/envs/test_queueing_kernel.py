@@ -245,3 +245,13 @@ def test_bad_networks_are_refused_by_key(name, overrides, message):
 def test_load_is_the_least_possible():
     """A flexible server helps: alone, class 1 would need 1.2 of server 1; shared, the network is stable."""
     envs.build(envs.configure("queueing/n_model", rho=0.92))
+
+
+def test_the_buffer_of_an_episode_that_is_over_does_not_fill():
+    """Nobody is served, and the others, which still go on, are not stopped by it."""
+    given = {"work_conserving": False, "head_ages": True, "queue_size": 20, "horizon_time": 5.0, "warmup_time": 0.0}
+    env = pointsman.make("queueing/criss_cross", 1, autoreset=False, **given)
+    env.reset(seed=0)
+    for _ in range(400):
+        env.step(np.array([env.problem.actions.index("idle")]))
+    assert env.state.clock[0] < 6.0
