@@ -2,21 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pointsman.envs import plugins
-from pointsman.envs.autoscaling.config import AutoscalingConfig
-from pointsman.envs.cluster.config import ClusterConfig
-from pointsman.envs.dispatch.config import DispatchConfig
-from pointsman.envs.fleet.config import FleetConfig
-from pointsman.envs.gym.config import GymConfig
-from pointsman.envs.inventory.config import InventoryConfig
-from pointsman.envs.portfolio.config import PortfolioConfig
-from pointsman.envs.queueing.config import QueueingConfig
+from pointsman.envs import FAMILIES, plugins
 from pointsman.errors import PointsmanError
 
 
@@ -154,17 +147,9 @@ _store.store("gate_schema", GateConfig)
 _store.store("collect_schema", CollectConfig)
 _store.store("evaluate_offline_schema", EvaluateOfflineConfig)
 _store.store("learn_offline_schema", LearnOfflineConfig)
-for _family, _schema in {
-    "autoscaling": AutoscalingConfig,
-    "cluster": ClusterConfig,
-    "dispatch": DispatchConfig,
-    "fleet": FleetConfig,
-    "gym": GymConfig,
-    "inventory": InventoryConfig,
-    "portfolio": PortfolioConfig,
-    "queueing": QueueingConfig,
-}.items():
-    _store.store("schema", _schema, group=f"env/{_family}")
+for _family in FAMILIES:
+    _config = import_module(f"pointsman.envs.{_family}.config")
+    _store.store("schema", getattr(_config, f"{_family.capitalize()}Config"), group=f"env/{_family}")
 
 
 def store_plugins() -> None:

@@ -31,7 +31,7 @@ FAMILIES = {
 }
 """Problem families, each with the preset that gymnasium.make takes by default; null: it has none.
 
-A family is a folder with kernel.py, env.py (SCHEMA, build), rules.py and exact.py.
+A family is a folder with config.py (a schema such as DispatchConfig), kernel.py, env.py (SCHEMA, build), rules.py and exact.py.
 """
 
 
