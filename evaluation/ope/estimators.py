@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pointsman.errors import PointsmanError
+from pointsman.evaluation.ope.cells import Cells, cells
 from pointsman.evaluation.ope.intervals import Contributions, Terms
 from pointsman.evaluation.ope.log import DecisionLog, Floats
-from pointsman.evaluation.ope.tabular import Cells, cells, fitted_q, marginalised, stationary
+from pointsman.evaluation.ope.tabular import fitted_q, marginalised, stationary
 
 OBJECTIVES = ("decision", "episode", "rate")
 """Mean reward of a decision, discounted reward of an episode, reward per unit of time."""
@@ -180,8 +181,8 @@ ESTIMATORS = {
 }
 
 
-def suited(log: DecisionLog, objective: str) -> list[str]:
-    """Names of the estimators that answer to an objective; with a rate, of one decision at a time or of episodes."""
+def suited(log: DecisionLog) -> list[str]:
+    """Names of the estimators that are for such a log: of one decision at a time, or of episodes."""
     one_step = log.horizon == 1
     return [name for name, one in ESTIMATORS.items() if one.one_step in (None, one_step)]
 

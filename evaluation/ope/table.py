@@ -54,8 +54,8 @@ class LogTable:
 
     def sort(self) -> None:
         """Drop repeated rows, put episodes and steps in order, and check that they are whole."""
-        self._duplicates()
         self.out = np.zeros(len(self.frame), bool)
+        self._duplicates()
         self.unusable = np.zeros(len(self.frame), bool)
         step = self._integers("step")
         episode = pd.factorize(self.frame["episode_id"].astype(str).where(self.frame["episode_id"].notna()))[0]
@@ -65,7 +65,7 @@ class LogTable:
 
     def _duplicates(self) -> None:
         """Repeated rows are dropped; a repeated id of another content is not to be told from the right one."""
-        frame, self.out = self.frame, np.zeros(len(self.frame), bool)
+        frame = self.frame
         again = frame["decision_id"].duplicated(keep=False).to_numpy() & frame["decision_id"].notna().to_numpy()
         self.flag(frame["decision_id"].isna(), "decision_id", "is missing", REPAIRED)
         if not again.any():
@@ -78,14 +78,10 @@ class LogTable:
         conflict = np.zeros(len(frame), bool)
         conflict[np.flatnonzero(~copy)] = rest.duplicated(keep=False).to_numpy() & rest.notna().to_numpy()
         self.flag(conflict, "decision_id", "names two different rows")
-        conflict_rows = set(frame.loc[conflict, "row"])
-        self.frame = frame.loc[~copy].reset_index(drop=True)
-        self._conflicts = self.frame["row"].isin(conflict_rows).to_numpy()
+        self.frame, self.out = frame.loc[~copy].reset_index(drop=True), self.out[~copy]
 
     def _order(self, episode: Any, step: Any) -> None:
         """Sort by episode (in the order of their first rows) and step."""
-        if hasattr(self, "_conflicts"):
-            self.out |= self._conflicts
         order = np.lexsort((step, episode))
         moved = order != np.arange(len(order))
         if moved.any():

@@ -86,13 +86,13 @@ def estimate(
     if block_days is not None:
         log = log.blocked(block_days)
     q = question(log, policy, objective, **options)
-    names = list(estimators) if estimators else suited(q.log, q.objective)
+    names = list(estimators) if estimators else suited(q.log)
     for name in names:
         if name not in ESTIMATORS:
             raise unknown("estimator", name, ESTIMATORS)
-        if name not in suited(q.log, q.objective):
+        if name not in suited(q.log):
             kind = "single decisions" if q.log.horizon == 1 else "episodes of several decisions"
-            raise PointsmanError(f"estimator {name} is not for {kind}; these are: {', '.join(suited(q.log, q.objective))}")
+            raise PointsmanError(f"estimator {name} is not for {kind}; these are: {', '.join(suited(q.log))}")
     found = diagnose(q)
     refusal, notes = _reasons(q, found, bounds)
     known = bool(np.isfinite(q.log.propensity).all())
