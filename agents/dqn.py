@@ -39,6 +39,7 @@ class DQN:
         copy_every: updates between two copies of the network.
         exploration, epsilon: the share of random decisions falls linearly from 1 to `epsilon` over this share of the training.
         rate_step: weight of the newest decisions in the estimate of the reward rate.
+        max_gradient: the norm at which the gradient of a step is cut.
         hidden: widths of the layers.
         device: "cpu", or "cuda" for networks on a GPU; environments and memory stay on the processor.
     """

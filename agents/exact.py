@@ -47,7 +47,7 @@ def _mixture(chain: Any, probability: Floats) -> Any:
     return sum(sparse.diags_array(probability[:, a]) @ chain.transition[a] for a in range(probability.shape[1]))
 
 
-def _relative_values(chain: Any, probability: Floats) -> tuple[float, Floats]:
+def relative_values(chain: Any, probability: Floats) -> tuple[float, Floats]:
     """Average cost g and bias h of a policy: h = c - g tau + P h, h[0] = 0."""
     cost, elapsed = (chain.cost * probability).sum(1), (chain.elapsed * probability).sum(1)
     states = len(cost)
@@ -103,7 +103,7 @@ def _policy_iteration(chain: Any, most: int = 1000) -> tuple[float, Floats, NDAr
     # Begin with any action as likely as another: a policy picked by its cost alone may never leave some states.
     choice = chain.mask / chain.mask.sum(1, keepdims=True)
     for _ in range(most):
-        gain, bias = _relative_values(chain, choice)
+        gain, bias = relative_values(chain, choice)
         ahead = np.stack([chain.cost[:, a] + P @ bias for a, P in enumerate(chain.transition)], 1)
         advantage = np.where(chain.mask, ahead - gain * chain.elapsed, np.inf)
         best = advantage.argmin(1)

@@ -34,7 +34,10 @@ class PPO:
         objective: "average" (reward per unit of time) or "discounted" (by discount ** elapsed).
         discount: per unit of time; only with objective "discounted".
         gae_lambda: of the generalised advantage estimate (Schulman et al. 2016).
+        clip: how far from 1 the ratio of an action's new to its old probability may go before it gains no more.
         entropy: weight of the actor's entropy, at the start; falls linearly to 0.
+        value_weight: weight of the critic's squared error in the loss.
+        max_gradient: the norm at which the gradient of a step is cut.
         rate_step: weight of the newest batch in the estimate of the reward rate.
         hidden: widths of the layers of actor and critic.
         quadratic: let the critic see squares, as fits costs of queues.

@@ -15,7 +15,7 @@ from pointsman.evaluation.statistics import Interval, gap_closed, rate, sequenti
 
 
 class Link(NamedTuple):
-    """One link of the headroom chain: what it is, the policy's name, its cost rate, and that beside the best rule's."""
+    """One link of the headroom: what it is, the policy's name, its cost rate, and that beside the best rule's."""
 
     role: str
     name: str
@@ -110,12 +110,12 @@ class Comparison:
             return sequential(difference, under, self.pilot)
         return rate(difference, under)
 
-    def chain(self) -> list[Link]:
+    def links(self) -> list[Link]:
         """The headroom from the worst rule over the best one and the learned policy to the optimum, if that is known."""
         worst = max(self.rules, key=lambda name: self.cost[name].mean())
-        links = [("worst rule", worst), ("best tuned rule", self.best_rule), ("learned policy", self.learned)]
-        links += [("optimum", "optimum")] if "optimum" in self.rollouts else []
-        return [Link(role, name, self.rate(name), self.relative(name, self.best_rule)) for role, name in links]
+        roles = [("worst rule", worst), ("best tuned rule", self.best_rule), ("learned policy", self.learned)]
+        roles += [("optimum", "optimum")] if "optimum" in self.rollouts else []
+        return [Link(role, name, self.rate(name), self.relative(name, self.best_rule)) for role, name in roles]
 
     def room(self) -> Interval | None:
         """Cost of the optimum beside the best rule's, if it is known."""
@@ -162,7 +162,7 @@ class Comparison:
             "best_rule": self.best_rule,
             "optimum": self.optimum,
             "headroom": {"gap_closed": gap and gap.estimate, "ci": gap and list(gap[1:]), "exact": self.exact_headroom()}
-            | {"chain": [{"role": link.role, "policy": link.name, "cost_rate": link.cost.estimate} for link in self.chain()]},
+            | {"chain": [{"role": link.role, "policy": link.name, "cost_rate": link.cost.estimate} for link in self.links()]},
             "comparisons": comparisons,
         }
 

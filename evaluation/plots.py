@@ -40,7 +40,8 @@ def svg(figure: Figure) -> str:
     return drawn[drawn.index("<svg") :]
 
 
-def _plain(axes: Any, grid: str = "x") -> None:
+def tidy(axes: Any, grid: str = "x") -> None:
+    """Take away what frames the axes, and lay a grid behind what is drawn."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color=GRID, lw=0.8)
     axes.set_axisbelow(True)
@@ -73,14 +74,14 @@ def costs(found: Any) -> Figure:
     right.set_xlim(-1.25 * widest - 0.1, 1.25 * widest + 0.1)
     right.set_xlabel(f"cost minus that of {found.best_rule}, %, paired")
     for axes in (left, right):
-        _plain(axes)
+        tidy(axes)
     figure.suptitle(f"{found.problem.id}: {len(found.elapsed)} episodes, the same for every policy; lines: 95 %", fontsize=11)
     return figure
 
 
 def headroom(found: Any) -> Figure:
     """The chain on one bar, to scale between the best rule, the policy and the optimum; the worst rule is named at the edge."""
-    worst, *links = found.chain()
+    worst, *links = found.links()
     share = {link.role: 100 * link.relative.estimate for link in links}
     colours = {"best tuned rule": BEST, "learned policy": LEARNED, "optimum": OPTIMUM}
     figure, axes = plt.subplots(figsize=(11, 2.3), layout="constrained")
@@ -123,7 +124,7 @@ def differences(found: Any) -> Figure:
     )  # fmt: skip
     axes.set_xlabel("share of the episodes")
     axes.set_ylabel(f"{found.learned} minus {base},\ncost per {found.problem.time_unit}")
-    _plain(axes, "y")
+    tidy(axes, "y")
     return figure
 
 
@@ -152,7 +153,7 @@ def learning(bands: Mapping[str, Band], levels: Mapping[str, float], label: str)
     axes.legend(frameon=False, loc="upper center")
     axes.set_xlabel("training decisions")
     axes.set_ylabel(label)
-    _plain(axes, "y")
+    tidy(axes, "y")
     return figure
 
 

@@ -5,7 +5,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -55,7 +54,7 @@ def figures(evidence: Evidence) -> dict[str, Figure]:
         drawn["stress"] = plots.stress_matrix(evidence.stress, evidence.says, found.ordered(), found.best_rule)
     known = evidence.understanding
     if known is not None and known.maps:
-        drawn["actions"] = plots.action_maps(known.maps, known.actions, known.reference or "")
+        drawn["actions"] = plots.action_maps(known.maps, known.actions, known.reference)
     return drawn
 
 
@@ -70,12 +69,16 @@ def write(
         for name, figure in drawn.items():
             plots.save(figure, (folder if one else folder / evidence.found.problem.id.replace("/", "_")) / f"{name}.png")
         parts += _problem(evidence, {name: plots.svg(figure) for name, figure in drawn.items()}, one)
-    parts += ["<h2 id='provenance'>How this was obtained</h2>", _facts(facts)]
+    parts += ["<h2 id='provenance'>How this was obtained</h2>", facts_list(facts)]
     parts += [f"<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>"]
+    return write_page(folder / "report.html", title, parts)
+
+
+def write_page(file: Path, title: str, parts: Sequence[str]) -> Path:
+    """An HTML file of these parts that refers to nothing outside -> its path."""
     text = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
     text += "<meta name='viewport' content='width=device-width'><link rel='icon' href='data:,'>"
     text += f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    file = folder / "report.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
@@ -135,16 +138,7 @@ def _plain(cell: Any) -> str:
     return getattr(cell, "plain", None) or str(cell)
 
 
-def _facts(facts: Mapping[str, str]) -> str:
+def facts_list(facts: Mapping[str, str]) -> str:
+    """Facts by name, as a list of HTML."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     return f"<dl>{rows}</dl>"
-
-
-def frame_table(frame: pd.DataFrame, title: str) -> Table:
-    """A data frame as a table; numbers with four digits."""
-    shown = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        shown.add_column(str(column).replace("_", " "), justify="left" if frame[column].dtype == object else "right")
-    for row in frame.itertuples(index=False):
-        shown.add_row(*[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row])
-    return shown

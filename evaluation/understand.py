@@ -19,7 +19,7 @@ class Understanding(NamedTuple):
 
     maps: list[ActionMap]
     actions: tuple[str, ...]
-    reference: str | None  # whose changes of mind are drawn over the maps
+    reference: str  # whose changes of mind are drawn over the maps
     monotone: pd.DataFrame
     tree: TreePolicy
     rules: list[ReadableRule]

@@ -18,12 +18,12 @@ from rich.table import Table
 from pointsman import envs
 from pointsman.agents import exact
 from pointsman.agents.table import TablePolicy
+from pointsman.envs.arrays import Floats
 from pointsman.envs.problem import Problem
 from pointsman.evaluation.rollout import EVALUATION, rollout
 from pointsman.evaluation.runfolder import RunFolder
 from pointsman.evaluation.statistics import gap_closed, hierarchical_bootstrap
 
-Floats = NDArray[np.float64]
 PRESET, SIZE = "dispatch/surge", 50
 LONG: dict[str, Any] = {"horizon_minutes": 2400.0}
 """Several switches of the regime in every episode."""
@@ -50,7 +50,7 @@ def memoryless(chain: Any, shown: int, starts: int = 6, seed: int = 0) -> tuple[
     def promise(choice: NDArray[np.int64]) -> Floats:
         """First-order change of the cost by a flip, [O]."""
         rows, actions = table(choice), np.arange(2)
-        gain, bias = exact._relative_values(chain, rows)
+        gain, bias = exact.relative_values(chain, rows)
         ahead = np.stack([chain.cost[:, a] + chain.transition[a] @ bias - gain * chain.elapsed[:, a] for a in actions], 1)
         weighted = exact.evaluate(chain, rows).frequency * (ahead[:, 1] - ahead[:, 0])
         return np.asarray(np.bincount(alike, weighted[decision], len(seen)) * np.where(choice == 0, 1.0, -1.0))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +14,7 @@ from pointsman.evaluation.ope.deterministic import Bounds, Plan, Replay, Truth
 from pointsman.evaluation.ope.estimators import ESTIMATORS
 from pointsman.evaluation.ope.values import joint_names
 from pointsman.evaluation.ope.verdict import REFUSED, Evaluation
-from pointsman.evaluation.report import STYLE, table
+from pointsman.evaluation.report import facts_list, table, write_page
 from pointsman.evaluation.statistics import Interval
 
 WORDS = {"decision": "reward per decision", "episode": "reward per episode"}
@@ -162,7 +161,7 @@ def _estimates(found: Evaluation, truth: Interval | None) -> Figure:
     axes.set_yticks(range(len(names)), [ESTIMATORS[name].says for name in reversed(names)])
     axes.set_xlabel(f"{measure(found)}; lines: 95 %; hollow: rests on its model alone")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    _tidy(axes, "x")
+    plots.tidy(axes, "x")
     return figure
 
 
@@ -191,7 +190,7 @@ def _weights(found: Evaluation) -> Figure:
         right.set_xlabel(f"weight of a decision, power of ten; {100 * (~some).mean():.3g} % weigh nothing")
         right.set_ylabel("decisions")
     for axes in (left, right):
-        _tidy(axes, "y")
+        plots.tidy(axes, "y")
     return figure
 
 
@@ -209,14 +208,8 @@ def _overlap(found: Evaluation, most: int = 40) -> Figure:
     axes.set_xticks(place, [names[a] for a in shown], rotation=60 if len(shown) > 8 else 0)
     axes.set_ylabel("share of the decisions")
     axes.legend(frameon=False)
-    _tidy(axes, "y")
+    plots.tidy(axes, "y")
     return figure
-
-
-def _tidy(axes: Any, grid: str) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color=plots.GRID, lw=0.8)
-    axes.set_axisbelow(True)
 
 
 def write(
@@ -237,11 +230,5 @@ def write(
     parts += ["<h2 id='estimates'>Estimates</h2>", table(estimates_table(found, truth)), pictures["estimates"]]
     parts += ["<h2 id='log'>Can the log tell?</h2>", table(diagnostics_table(found)), pictures.get("weights", "")]
     parts += ["<h2 id='overlap'>Overlap</h2>", pictures["overlap"], "<h2 id='provenance'>How this was obtained</h2>"]
-    parts += ["<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items()) + "</dl>"]
-    text = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
-    text += "<meta name='viewport' content='width=device-width'><link rel='icon' href='data:,'>"
-    text += f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    file = folder / "report.html"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return file
+    parts += [facts_list(facts)]
+    return write_page(folder / "report.html", title, parts)

@@ -19,18 +19,6 @@ COLUMNS = {
     "truncated": "did the episode end here, because the time was up?",
 }
 """Columns that every log has; and at least one `obs.<name>`, and `reward`, `reward.<part>` or `ledger.<column>`."""
-OPTIONAL = {
-    "policy_id": "who decided",
-    "policy_version": "in which version",
-    "propensity": "probability with which the action taken was chosen",
-    "propensity_source": "logged, estimated, deterministic or unknown",
-    "action_probabilities": "list of the probabilities of all actions",
-    "mask": "list of 1 and 0: which actions were legal",
-    "override_by": "the person who decided otherwise",
-    "reward": "null: the outcome is not known yet",
-    "elapsed": "time from this decision to the next",
-    "outcome_ts": "when the outcome was known",
-}
 SOURCES = ("logged", "estimated", "deterministic", "unknown")
 EPISODE_RULES = ("episodes", "stream")
 """Episodes are independent of each other, or pieces of one coupled stream."""
