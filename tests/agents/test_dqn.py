@@ -19,9 +19,6 @@ LAYOUT = Layout(("time", "row"), (), 0, (3,))
 ROWS, STEPS = 3, 4
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def filled(size, added):
     """A memory, and all that was ever added to it; what is seen names time and row."""
     rng = np.random.default_rng(0)

@@ -22,9 +22,6 @@ YAMLS = sorted(Path(inspect.getfile(conf)).parent.glob("agent/sb3_*.yaml"))
 OCCUPIED = {"automation.capacity": 1, "automation.latency_minutes": 5.0}  # automation is masked while it is busy
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def mini(**overrides):
     return envs.build(envs.configure("dispatch/mini", warmup_minutes=0.0, horizon_minutes=6.0, **overrides))
 

@@ -1,7 +1,6 @@
 """Bad input to the scripts: one line on stderr that names the key, value or path; never a traceback."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ import pytest
 DRIVER = """
 import json, os, sys
 import torch
-torch.set_num_threads(1)
 import torch.utils.tensorboard, hydra.core.plugins
-import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.scripts.baselines
+import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.agents.dqn, pointsman.scripts.baselines
+import pointsman.evaluation.many, pointsman.evaluation.report, pointsman.evaluation.gate, pointsman.evaluation.ope
 hydra.core.plugins.Plugins.instance()
 from pointsman.scripts import collect, compare, evaluate, evaluate_offline, gate, learn_offline, train
 answers = {}
@@ -111,7 +110,7 @@ def answers(tmp_path_factory, trained):
     facts["parameters"] = {"threshhold": 0.5}
     (folder / "rule" / "rules" / "threshold" / "policy.json").write_text(json.dumps(facts))
     cases = json.dumps({name: [script, *arguments] for name, (script, arguments, _) in CASES.items()})
-    kept = {"cwd": folder, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "capture_output": True, "text": True, "timeout": 200}
+    kept = {"cwd": folder, "capture_output": True, "text": True, "timeout": 200}
     done = subprocess.run([sys.executable, "-c", DRIVER], input=cases, check=True, **kept)
     read = {name: [(folder / f"{name}.{stream}").read_text() for stream in ("out", "err")] for name in CASES}
     return {name: (status, *read[name]) for name, status in json.loads(done.stdout).items()}

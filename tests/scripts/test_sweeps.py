@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from conftest import ENVIRONMENT, SMALL, command
+from conftest import SMALL, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
@@ -232,7 +232,7 @@ def ray(*arguments, hide=None, **environment):
     words = [str(Path(sys.executable).with_name("ray")), *arguments]
     if hide is not None:  # a node that cannot see this folder
         words = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {hide} && exec {' '.join(words)}"]
-    done = subprocess.run(words, env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -266,7 +266,7 @@ def test_a_ray_cluster_that_loses_a_node_brings_all_runs_home(tmp_path):
         sweep = subprocess.Popen(
             command("train", *arguments),
             cwd=tmp_path,
-            env=ENVIRONMENT | token,
+            env=os.environ | token,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
