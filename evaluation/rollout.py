@@ -55,6 +55,7 @@ def rollout(
     arrivals are the same for every policy, so all policies are counted over the same time. Before every step `watch` is
     shown the environment, the observation, the actions, and the rows that count.
     """
+    require_counted(problem)
     n = episodes * copies
     if hasattr(policy, "view"):  # rules may be shown more than learners are, of the same world
         problem = policy.view(problem)
@@ -81,6 +82,13 @@ def cost_rates(problem: Problem, rule: Any, copies: int, episodes: int, seed: in
     totals = rollout(rule, problem, episodes, TUNING + seed, copies=copies)
     cost = totals.ledger @ BatchEnv(problem).prices
     return (cost / totals.elapsed).reshape(copies, episodes)
+
+
+def require_counted(problem: Problem) -> None:
+    """An error unless the warm-up leaves something of an episode to be counted."""
+    if not problem.warmup < problem.horizon:
+        key = next((key for key in problem.config if key.startswith("warmup")), "warmup")
+        raise PointsmanError(f"{key} must be less than the horizon, {problem.horizon:g}, got {problem.warmup:g}")
 
 
 def require_episodes(episodes: Any) -> None:

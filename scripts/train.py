@@ -17,6 +17,7 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
     from pointsman.agents import build_learner
     from pointsman.agents.log import RunLog
     from pointsman.errors import PointsmanError
+    from pointsman.evaluation.rollout import require_counted
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.scripts.baselines import keep_baselines
 
@@ -26,6 +27,7 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
         config = run.config()
     settings = envs.complete(config.env)
     problem, training = envs.build(settings), envs.training(settings)
+    require_counted(problem)
     if config.seed < 0:
         raise PointsmanError(f"seed must be at least 0, got {config.seed}")
     if config.threads is not None and config.threads < 1:

@@ -112,6 +112,12 @@ def test_illegal_actions_fall_back_and_are_counted_or_are_refused():
         rollout(Stubborn(), problem, 3, seed=0, illegal="raise")
 
 
+def test_a_warm_up_that_leaves_nothing_to_count_is_refused():
+    problem = mini(warmup_minutes=60.0)
+    with pytest.raises(PointsmanError, match="warmup_minutes must be less than the horizon, 60, got 60"):
+        rollout(rule(problem), problem, 3, seed=0)
+
+
 def test_progress_ends_at_one_and_never_falls():
     told = []
     rollout(rule(mini()), mini(), 3, seed=0, progress=told.append)

@@ -47,6 +47,7 @@ CASES = {
     "misspelt_env": ("train", ["env.arival_rate=2"], "arival_rate"),
     "misspelt_price": ("train", ["+env.prices.bounce=1"], "bounce"),
     "seed": ("train", ["seed=-1"], "seed .*-1"),
+    "warmup": ("train", ["env.warmup_minutes=480"], "warmup_minutes must be less than the horizon, 480, got 480"),
     "threads": ("train", ["threads=0"], "threads .*0"),
     "run_dir": ("train", ["run_dir=/proc/none"], "/proc/none"),
     "search": ("train", ["search.rounds=0", "run_dir=new"], r"search\.rounds .*0"),
