@@ -15,8 +15,12 @@ EVALUATION = 1 << 40
 """Added to seeds, so that no evaluation meets a record that training has seen."""
 TUNING = 1 << 41
 """Added to seeds: rules are tuned on records of their own."""
-SELECTION = 1 << 42
-"""Added to seeds: and so are settings of learners chosen."""
+VISITS = 1 << 42
+"""Added to seeds: what is learned from visits is scored on other records."""
+SELECTION = 1 << 43
+"""Added to seeds: settings of learners are chosen on records of their own."""
+REPLAY, TRUTH = EVALUATION + 7_919, EVALUATION + 104_729
+"""Added to seeds: a log from a simulator has those of evaluation, its replay and the simulated truth have others."""
 WINDOWS = 240
 """Parts of the horizon over which the course of the cost is kept."""
 MOST, CHUNK = 100_000, 1_000
