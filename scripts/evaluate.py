@@ -15,6 +15,7 @@ def evaluate(config: Any) -> None:
     from pointsman.agents.policy import save
     from pointsman.agents.rules import FunctionPolicy
     from pointsman.envs.plugins import function
+    from pointsman.errors import PointsmanError
     from pointsman.evaluation import report
     from pointsman.evaluation.assumptions import assumption_table, under_assumptions
     from pointsman.evaluation.compare import Comparison
@@ -34,9 +35,11 @@ def evaluate(config: Any) -> None:
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
     policies, rules = run.policies(learned), list(run.rules())
     for name in [config.rule] if isinstance(config.rule, str) else config.rule or []:
-        own = FunctionPolicy(str(name), function("rule", str(name)), problem.layout)
-        policies[name.rpartition(":")[2]] = own
-        rules.append(name.rpartition(":")[2])
+        own, short = FunctionPolicy(str(name), function("rule", str(name)), problem.layout), name.rpartition(":")[2]
+        if short in policies:
+            raise PointsmanError(f"rule={name}: there is a policy called {short} already, give the function another name")
+        policies[short] = own
+        rules.append(short)
     if config.frozen:
         policies |= RunFolder.open(config.frozen, "frozen").frozen(problem)
     pack = stresses(problem, plain(config.stress)) if config.stress else []

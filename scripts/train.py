@@ -28,6 +28,8 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
     settings = envs.complete(config.env)
     problem, training = envs.build(settings), envs.training(settings)
     require_counted(problem)
+    if config.agent.name in (*envs.rules(problem), "optimum"):
+        raise PointsmanError(f"agent.name={config.agent.name} is that of a policy it is compared with: take another")
     if config.seed < 0:
         raise PointsmanError(f"seed must be at least 0, got {config.seed}")
     if config.threads is not None and config.threads < 1:

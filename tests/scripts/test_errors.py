@@ -14,7 +14,8 @@ import json, os, sys
 import torch
 torch.set_num_threads(1)
 import torch.utils.tensorboard, hydra.core.plugins
-import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.scripts.baselines
+import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.agents.offline, pointsman.conf, pointsman.scripts.baselines
+import pointsman.evaluation.gate, pointsman.evaluation.many, pointsman.evaluation.ope.report, pointsman.evaluation.report
 hydra.core.plugins.Plugins.instance()
 from pointsman.scripts import collect, compare, evaluate, evaluate_offline, gate, learn_offline, train
 answers = {}
@@ -71,6 +72,9 @@ CASES = {
     "stress_of_others": ("evaluate", ["run=whole", "stress=queueing"], "stress arrivals_x1.1: unknown key 'arrival_profile'"),
     "rule_form": ("evaluate", ["run=whole", "rule=nowhere"], "rule=nowhere must have the form package.module:function"),
     "rule_nowhere": ("evaluate", ["run=whole", "rule=nowhere.py:mine"], "rule=nowhere.py: no such file"),
+    "rule_taken": ("evaluate", ["run=whole", "rule=mine.py:threshold"], "rule=mine.py:threshold: .* called threshold already"),
+    "rule_twice": ("evaluate", ["run=whole", "rule=[mine.py:own,mine.py:own]"], "rule=mine.py:own: .* called own already"),
+    "agent_name": ("train", ["agent.name=threshold"], "agent.name=threshold is that of a policy it is compared with"),
     "plugin_nowhere": ("train", ["plugins=[nowhere.py]"], "plugins=nowhere.py: no such file"),
     "gym_id": ("train", ["env=gym", "env.id=CartPol-v1"], "env.id=CartPol-v1 cannot be made"),
     "gym_average": ("train", ["env=gym", "agent=ppo", "baselines=false", "run_dir=gym"], "take agent.objective=discounted"),
@@ -101,6 +105,7 @@ def answers(tmp_path_factory, trained):
     for name in ["whole", *names.split()]:
         shutil.copytree(trained[1], folder / name)
     (folder / "empty").mkdir()
+    (folder / "mine.py").write_text("own = threshold = lambda observation: 0\n")
     for path in ("checkpoint/checkpoint.pt", "network/policy/network.pt", "optimum/optimum/table.npz"):
         (folder / path).write_bytes((folder / path).read_bytes()[:500])
     (folder / "config" / "config.yaml").write_text("env: {id: [")
