@@ -101,6 +101,12 @@ def require_episodes(episodes: Any) -> None:
         raise PointsmanError(f"episodes must be an integer of at least 2, got {episodes}")
 
 
+def require_seed(seed: int) -> None:
+    """An error unless every generator takes the seed; those of other purposes are far above."""
+    if not 0 <= seed < 1 << 32:
+        raise PointsmanError(f"seed must be an integer from 0 to {(1 << 32) - 1}, got {seed}")
+
+
 def run_all(
     problem: Problem, policies: dict[str, Any], episodes: int, seed: int, progress: Callable[[float], None], first: int = 0
 ) -> dict[str, Rollout]:

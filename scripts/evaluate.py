@@ -22,7 +22,7 @@ def evaluate(config: Any) -> None:
     from pointsman.evaluation.curves import run_curves
     from pointsman.evaluation.exact_costs import exact_costs
     from pointsman.evaluation.provenance import provenance
-    from pointsman.evaluation.rollout import require_episodes, run_until
+    from pointsman.evaluation.rollout import require_episodes, require_seed, run_until
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.shown import cost_table, kpi_table, words
     from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
@@ -30,6 +30,7 @@ def evaluate(config: Any) -> None:
 
     single_threaded()
     require_episodes(config.episodes)
+    require_seed(config.seed)
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)

@@ -117,7 +117,7 @@ def test_failing_jobs_are_told_and_a_sweep_goes_on(tmp_path, start):
     done = start(tmp_path, "train", "-m", "seed=0,-1,-2", "sweep_dir=sweep", *quick)
     assert done.returncode == 2
     assert "2 of 3 jobs failed" in done.stderr
-    assert "seed must be at least 0, got -" in done.stderr
+    assert "seed must be an integer from 0 to 4294967295, got -" in done.stderr
     assert "Traceback" not in done.stderr
     first = next((tmp_path / "sweep").glob("seed-0*")) / "score.json"
     score, written = json.loads(first.read_text()), first.stat().st_mtime_ns
