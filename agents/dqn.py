@@ -17,7 +17,15 @@ from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.heads import FORBIDDEN
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
-from pointsman.agents.ranges import require_counts, require_device, require_positive, require_shares, require_widths
+from pointsman.agents.ranges import (
+    require_average,
+    require_counts,
+    require_device,
+    require_objective,
+    require_positive,
+    require_shares,
+    require_widths,
+)
 from pointsman.errors import PointsmanError
 
 
@@ -66,8 +74,7 @@ class DQN:
         hidden: tuple[int, ...] = (64, 64),
         device: str = "cpu",
     ):
-        if objective not in ("average", "discounted"):
-            raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
+        require_objective(objective)
         require_counts(
             total_steps=total_steps, num_envs=num_envs, replay=replay, batch=batch, updates=updates, steps=steps,
             copy_every=copy_every,
@@ -87,8 +94,9 @@ class DQN:
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
-        if len(env.layout.parts) > 1:
-            raise PointsmanError("agent dqn chooses one action per decision: this problem's decisions have several parts")
+        if len(env.layout.parts) != 1:
+            raise PointsmanError("agent dqn chooses one of several actions: decisions of this problem are of another kind")
+        require_average(self.objective, env.problem)
         env.copy = False
         torch.manual_seed(seed)
         network, copy = (ActorCritic(env.layout, self.hidden).to(self.device) for _ in range(2))

@@ -16,7 +16,15 @@ from pointsman.agents.adam import Adam, descend
 from pointsman.agents.checkpoint import read_checkpoint, write_checkpoint
 from pointsman.agents.log import Log
 from pointsman.agents.networks import ActorCritic, NetworkPolicy
-from pointsman.agents.ranges import require_counts, require_device, require_positive, require_shares, require_widths
+from pointsman.agents.ranges import (
+    require_average,
+    require_counts,
+    require_device,
+    require_objective,
+    require_positive,
+    require_shares,
+    require_widths,
+)
 from pointsman.agents.surrogate import Autograd, Rows, WrittenOut
 from pointsman.envs.problem import Layout
 from pointsman.errors import PointsmanError
@@ -74,8 +82,7 @@ class PPO:
         value_minibatch: int = 1024,
         device: str = "cpu",
     ):
-        if objective not in ("average", "discounted"):
-            raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
+        require_objective(objective)
         require_counts(
             total_steps=total_steps, num_envs=num_envs, rollout_steps=rollout_steps, epochs=epochs, minibatch=minibatch,
             value_minibatch=value_minibatch,
@@ -97,11 +104,8 @@ class PPO:
 
     def fit(self, env: Any, log: Log, seed: int = 0, checkpoint: Path | None = None) -> NetworkPolicy:
         """Train on a BatchEnv; with a checkpoint file, continue from it if it exists, and write to it as it goes."""
+        require_average(self.objective, env.problem)
         env.copy = False
-        if env.problem.episodic and self.objective == "average":
-            raise PointsmanError(
-                f"{env.problem.id} counts by the episode: take agent.objective=discounted, as agent=ppo_gym does"
-            )
         torch.manual_seed(seed)
         network = ActorCritic(env.layout, self.hidden, self.quadratic).to(self.device)
         critic = Adam(network.critic.parameters())

@@ -1,9 +1,10 @@
-"""Checks of hyperparameters; errors name the key, as it stands in the configuration."""
+"""Checks of hyperparameters, alone and beside the problem; errors name the key, as it stands in the configuration."""
 
 from math import inf
 
 import torch
 
+from pointsman.envs.problem import Problem
 from pointsman.errors import PointsmanError
 
 
@@ -26,6 +27,18 @@ def require_positive(**values: float) -> None:
     for key, value in values.items():
         if not 0.0 < value < inf:
             raise PointsmanError(f"agent.{key} must be positive, got {value}")
+
+
+def require_objective(objective: str) -> None:
+    """One of the two that learners know."""
+    if objective not in ("average", "discounted"):
+        raise PointsmanError(f"agent.objective must be 'average' or 'discounted', got '{objective}'")
+
+
+def require_average(objective: str, problem: Problem) -> None:
+    """A problem that has an average per unit of time, if that is the objective."""
+    if problem.episodic and objective == "average":
+        raise PointsmanError(f"{problem.id} counts by the episode: take agent.objective=discounted, as agent=ppo_gym does")
 
 
 def require_device(device: str) -> None:

@@ -22,9 +22,9 @@ class FunctionPolicy:
     def act(self, observation: Any, mask: Any, u: Any) -> Any:
         """Actions [N] or [N, K], row by row."""
         shape = () if len(self.layout.parts) == 1 else (len(self.layout.bounds) or len(self.layout.parts),)
-        actions = []
+        actions, seen = [], self.layout.shaped(self.layout.flat(observation))  # states of a chain come flat
         for i in range(len(mask)):
-            action = np.asarray(self.function(row_of(observation, i)))
+            action = np.asarray(self.function(row_of(seen, i)))
             if action.size != int(np.prod(shape)) or action.dtype.kind not in ("fiu" if self.layout.bounds else "iu"):
                 wanted = f"numbers of shape {shape}" if self.layout.bounds else f"integers of shape {shape}"
                 raise PointsmanError(f"rule={self.name} must return {wanted}, got {action!r}")

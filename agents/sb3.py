@@ -154,9 +154,10 @@ class SB3Policy:
 
     def act(self, observation: Any, mask: NDArray[np.bool_], u: NDArray[np.float64]) -> NDArray[Any]:
         """Actions int64[N] or [N, K], or vectors of numbers; without masks some may be illegal, which evaluation counts."""
-        self.layout.check(self.layout.flat(observation))
+        flat = self.layout.flat(observation)
+        self.layout.check(flat)
         masks = {"action_masks": mask} if self.name == "MaskablePPO" else {}
-        actions, _ = self.network.predict(observation, deterministic=True, **masks)
+        actions, _ = self.network.predict(self.layout.shaped(flat), deterministic=True, **masks)
         return np.asarray(actions, np.float64 if self.layout.bounds else np.int64)
 
     def save(self, folder: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Rubinstein and Kroese, The Cross-Entropy Method (2004). All candidates of a round are simulated in one batch,
 each on the same episodes. The first rounds spend the budget on many candidates with few episodes each, or a search
-in five dimensions closes in on the wrong corner; the best of the later ones meet once more on fresh episodes.
+in five dimensions closes in on the wrong corner. The best of the later ones, and the values that a rule has unless told, meet
+once more on fresh episodes, and the best quarter of them on four times as many: else chance picks the winner among near equals.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class RuleSearch:
         rng = np.random.default_rng([seed, 0])
         points = low + (high - low) * rng.random((self.population * self._wider(0), len(space)))
         keep = max(2, int(self.elite * self.population))
-        finalists = []
+        finalists = [np.where(integer, np.round((low + high) / 2), (low + high) / 2)[None]]
         for round_ in range(self.rounds):
             points = np.where(integer, np.round(points), points)
             cost = self._cost(problem, simulate, space, points, seed + round_, self.episodes // self._wider(round_))
@@ -60,9 +61,10 @@ class RuleSearch:
             points[0] = centre
             progress()
         last = np.unique(np.concatenate(finalists), axis=0)
-        cost = self._cost(problem, simulate, space, last, seed + self.rounds, 2 * self.episodes)
-        winner = last[int(cost.argmin())]
-        return self.rule(problem, **{name: float(value) for name, value in zip(space, winner, strict=True)})
+        for final, times in enumerate((2, 8)):
+            cost = self._cost(problem, simulate, space, last, seed + self.rounds + final, times * self.episodes)
+            last = last[np.argsort(cost, kind="stable")[: len(last) // 4 + 1]]
+        return self.rule(problem, **{name: float(value) for name, value in zip(space, last[0], strict=True)})
 
     def _wider(self, round_: int) -> int:
         """How many times more candidates a round has, on as many times fewer episodes."""

@@ -26,6 +26,11 @@ def plug(name: str) -> None:
     _plugged.setdefault(stem(name), module)
 
 
+def absolute(name: str) -> str:
+    """The plug-in as it is named from any working directory."""
+    return str(Path(name).resolve()) if _is_path(name) else name
+
+
 def stem(name: str) -> str:
     """What a plug-in is known by: the last part of its path or dotted name."""
     return Path(name).stem if _is_path(name) else name.rpartition(".")[2]

@@ -19,7 +19,7 @@ SIZES = (25, 50, 100, 200, 400, 800)
 def exact_costs(
     problem: envs.Problem, policies: dict[str, Any], most: int = 250_000, note: Callable[[str], None] = lambda text: None
 ) -> dict[str, float]:
-    """Long-run cost per unit of time by the problem's chain, of every policy; empty where there is no chain.
+    """Long-run cost per unit of time by the problem's chain, of every policy; empty where one of them has no chain.
 
     Chains of sizes 25, 50, 100 ... are tried until costs no longer change, or the next would have more than `most` states.
     `note` is told what is under way.
@@ -28,8 +28,10 @@ def exact_costs(
         found = {}
         for name, policy in policies.items():
             note(name)
-            found[name] = own_cost(problem, policy, most)
-        return {name: cost for name, cost in found.items() if cost is not None}
+            if (cost := own_cost(problem, policy, most)) is None:
+                return {}
+            found[name] = cost
+        return found
     costs: dict[str, float] = {}
     states = 0
     for size in SIZES:

@@ -15,8 +15,12 @@ EVALUATION = 1 << 40
 """Added to seeds, so that no evaluation meets a record that training has seen."""
 TUNING = 1 << 41
 """Added to seeds: rules are tuned on records of their own."""
-SELECTION = 1 << 42
-"""Added to seeds: and so are settings of learners chosen."""
+VISITS = 1 << 42
+"""Added to seeds: what is learned from visits is scored on other records."""
+SELECTION = 1 << 43
+"""Added to seeds: settings of learners are chosen on records of their own."""
+REPLAY, TRUTH = EVALUATION + 7_919, EVALUATION + 104_729
+"""Added to seeds: a log from a simulator has those of evaluation, its replay and the simulated truth have others."""
 WINDOWS = 240
 """Parts of the horizon over which the course of the cost is kept."""
 MOST, CHUNK = 100_000, 1_000
@@ -55,6 +59,7 @@ def rollout(
     arrivals are the same for every policy, so all policies are counted over the same time. Before every step `watch` is
     shown the environment, the observation, the actions, and the rows that count.
     """
+    require_counted(problem)
     n = episodes * copies
     if hasattr(policy, "view"):  # rules may be shown more than learners are, of the same world
         problem = policy.view(problem)
@@ -83,10 +88,23 @@ def cost_rates(problem: Problem, rule: Any, copies: int, episodes: int, seed: in
     return (cost / totals.elapsed).reshape(copies, episodes)
 
 
+def require_counted(problem: Problem) -> None:
+    """An error unless the warm-up leaves something of an episode to be counted."""
+    if not problem.warmup < problem.horizon:
+        key = next((key for key in problem.config if key.startswith("warmup")), "warmup")
+        raise PointsmanError(f"{key} must be less than the horizon, {problem.horizon:g}, got {problem.warmup:g}")
+
+
 def require_episodes(episodes: Any) -> None:
     """An error unless there are enough episodes for an interval."""
     if not isinstance(episodes, int) or episodes < 2:
         raise PointsmanError(f"episodes must be an integer of at least 2, got {episodes}")
+
+
+def require_seed(seed: int) -> None:
+    """An error unless every generator takes the seed; those of other purposes are far above."""
+    if not 0 <= seed < 1 << 32:
+        raise PointsmanError(f"seed must be an integer from 0 to {(1 << 32) - 1}, got {seed}")
 
 
 def run_all(

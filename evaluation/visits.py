@@ -7,10 +7,7 @@ from numpy.typing import NDArray
 
 from pointsman import envs
 from pointsman.envs.core import BatchEnv
-from pointsman.evaluation.rollout import rollout
-
-VISITS = 1 << 42
-"""Added to seeds: what is learned from visits is scored on other records."""
+from pointsman.evaluation.rollout import VISITS, rollout
 
 
 class Visits(NamedTuple):

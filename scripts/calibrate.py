@@ -18,7 +18,9 @@ def calibrate(config: Any) -> None:
     from pointsman.envs.dispatch.staffing import periods
     from pointsman.errors import PointsmanError
     from pointsman.evaluation import heldout, heldout_report
+    from pointsman.evaluation.rollout import require_seed
 
+    require_seed(config.seed)
     source, mapping, folder = str(config.log), load_mapping(str(config.mapping)), Path(str(config.output))
     if not isinstance(config.weeks, int) or config.weeks < 2:
         raise PointsmanError(f"weeks must be an integer of at least 2, got {config.weeks}")

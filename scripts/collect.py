@@ -13,11 +13,11 @@ def collect(config: Any) -> None:
     from pointsman.agents.log import bar
     from pointsman.errors import PointsmanError
     from pointsman.evaluation.ope import collect as ope
+    from pointsman.evaluation.rollout import require_seed
     from pointsman.scripts.policies import numbers, open_policy
 
     single_threaded()
-    if config.seed < 0:
-        raise PointsmanError(f"seed must be at least 0, got {config.seed}")
+    require_seed(config.seed)
     settings, path, parameters = envs.complete(config.env), Path(config.output), numbers("parameters", config.parameters)
     if path.suffix not in (".parquet", ".csv"):
         raise PointsmanError(f"output={path} must end in .parquet or .csv")

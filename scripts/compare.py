@@ -19,13 +19,14 @@ def compare(config: Any) -> None:
     from pointsman.evaluation import many, report
     from pointsman.evaluation.curves import run_curves
     from pointsman.evaluation.provenance import provenance
-    from pointsman.evaluation.rollout import require_episodes
+    from pointsman.evaluation.rollout import require_episodes, require_seed
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.shown import cost_table, headroom_of, verdict_of, words
     from pointsman.evaluation.stress import family_pack
 
     single_threaded()
     require_episodes(config.episodes)
+    require_seed(config.seed)
     paths = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     if not paths:
         raise PointsmanError("run=[] names no run: give folders as run=[a,b,c], or a pattern as run='logs/runs/dispatch/*/*/*'")

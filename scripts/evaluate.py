@@ -15,13 +15,14 @@ def evaluate(config: Any) -> None:
     from pointsman.agents.policy import save
     from pointsman.agents.rules import FunctionPolicy
     from pointsman.envs.plugins import function
+    from pointsman.errors import PointsmanError
     from pointsman.evaluation import report
     from pointsman.evaluation.assumptions import assumption_table, under_assumptions
     from pointsman.evaluation.compare import Comparison
     from pointsman.evaluation.curves import run_curves
     from pointsman.evaluation.exact_costs import exact_costs
     from pointsman.evaluation.provenance import provenance
-    from pointsman.evaluation.rollout import require_episodes, run_until
+    from pointsman.evaluation.rollout import require_episodes, require_seed, run_until
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.shown import cost_table, kpi_table, words
     from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
@@ -29,14 +30,17 @@ def evaluate(config: Any) -> None:
 
     single_threaded()
     require_episodes(config.episodes)
+    require_seed(config.seed)
     run = RunFolder.open(config.run)
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
     policies, rules = run.policies(learned), run.rules()
     for name in [config.rule] if isinstance(config.rule, str) else config.rule or []:
-        own = FunctionPolicy(str(name), function("rule", str(name)), problem.layout)
-        policies[name.rpartition(":")[2]] = own
-        rules.append(name.rpartition(":")[2])
+        own, short = FunctionPolicy(str(name), function("rule", str(name)), problem.layout), name.rpartition(":")[2]
+        if short in policies:
+            raise PointsmanError(f"rule={name}: there is a policy called {short} already, give the function another name")
+        policies[short] = own
+        rules.append(short)
     if config.frozen:
         policies |= RunFolder.open(config.frozen, "frozen").frozen(problem)
     pack = stresses(problem, plain(config.stress)) if config.stress else []

@@ -24,10 +24,12 @@ def evaluate_offline(config: Any) -> None:
     from pointsman.evaluation.ope.read import read
     from pointsman.evaluation.ope.verdict import estimate
     from pointsman.evaluation.provenance import provenance
+    from pointsman.evaluation.rollout import require_seed
     from pointsman.scripts.policies import numbers, open_policy
     from pointsman.shipped import load_yaml
 
     single_threaded()
+    require_seed(config.seed)
     path, log = Path(config.log), read(config.log)
     if config.markov is not None:
         log = replace(log, sidecar=replace(log.sidecar, markov=config.markov))

@@ -13,7 +13,7 @@ def gate(config: Any) -> None:
     from pointsman import envs
     from pointsman.agents.log import bar
     from pointsman.evaluation import gate
-    from pointsman.evaluation.rollout import require_episodes
+    from pointsman.evaluation.rollout import require_episodes, require_seed
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.stress import family_pack
 
@@ -22,6 +22,7 @@ def gate(config: Any) -> None:
     trained = run.config()
     problem, learned = envs.build(envs.complete(trained.env)), str(trained.agent.name)
     require_episodes(config.episodes)
+    require_seed(config.seed)
     limits = gate.load_limits(config.limits or envs.family(problem))
     rules, policies = run.rules(), run.policies(learned)
     policies.pop("optimum", None)

@@ -14,8 +14,10 @@ def learn_offline(config: Any) -> None:
     from pointsman.agents.policy import save
     from pointsman.evaluation.ope.read import read
     from pointsman.evaluation.ope.select import choose, split
+    from pointsman.evaluation.rollout import require_seed
 
     single_threaded()
+    require_seed(config.seed)
     log, settings, folder = read(config.log), plain(config.learner), Path(config.output)
     several = [settings]
     if config.conservatism:

@@ -93,10 +93,10 @@ def score(folders: list[Path], episodes: int, times: float) -> Row:
 
 
 def cells(found: Any, times: float = 1.0) -> Row:
-    """A comparison in the cells of a row: exact long-run costs where all policies have them, else simulated ones."""
+    """A comparison in the cells of a row: exact long-run costs where they are known, else simulated ones."""
     names, learned, episodes = found.ordered(), found.learned, len(found.elapsed)
-    exact = set(names) <= set(found.exact)
-    costs = found.exact if exact else {name: found.rate(name).estimate for name in names}
+    exact = found.exact
+    costs = exact or {name: found.rate(name).estimate for name in names}
     rule, best = min(found.rules, key=costs.__getitem__), costs.get("optimum")
     seeds = f"{found.seeds(learned)} seeds" if found.seeds(learned) > 1 else "seed 0"
     if best is None:

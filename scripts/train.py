@@ -17,6 +17,7 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
     from pointsman.agents import build_learner
     from pointsman.agents.log import RunLog
     from pointsman.errors import PointsmanError
+    from pointsman.evaluation.rollout import require_counted, require_seed
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.scripts.baselines import keep_baselines
 
@@ -26,8 +27,10 @@ def train(config: Any, around: Callable[[Any], Any] = lambda log: log, command: 
         config = run.config()
     settings = envs.complete(config.env)
     problem, training = envs.build(settings), envs.training(settings)
-    if config.seed < 0:
-        raise PointsmanError(f"seed must be at least 0, got {config.seed}")
+    require_counted(problem)
+    if config.agent.name in (*envs.rules(problem), "optimum"):
+        raise PointsmanError(f"agent.name={config.agent.name} is that of a policy it is compared with: take another")
+    require_seed(config.seed)
     if config.threads is not None and config.threads < 1:
         raise PointsmanError(f"threads must be at least 1, got {config.threads}")
     learner = build_learner(plain(config.agent))

@@ -27,9 +27,6 @@ THEIRS = {
 """Arguments of stable-baselines3 for a problem of seconds; each algorithm takes those that its shipped configuration has."""
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def share_of_best(policy, window, illegal="raise"):
     """Gain on fresh episodes, as a share of what the best choice among `window` candidates gains; and the totals."""
     grid = (np.arange(1000) + 0.5) / 1000

@@ -15,6 +15,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import pointsman
 from pointsman import envs
 from pointsman.envs.core import BatchEnv
+from pointsman.errors import PointsmanError
 
 STEPS, KEPT, ROWS = 40, 15, 3
 """Decisions of a walk, the decision at which a snapshot is taken, and rows side by side."""
@@ -67,6 +68,15 @@ def assert_same_steps(first, second, row=slice(None), other=slice(None)):
         np.testing.assert_array_equal(one[row], two[other])
     for key in ("ledger", "elapsed", "action_mask"):
         np.testing.assert_array_equal(first[4][key][row], second[4][key][other])
+
+
+@EACH_FAMILY
+def test_a_warm_up_is_a_time(name):
+    config = envs.configure(name)
+    for key in [key for key in config if key.startswith("warmup")]:
+        for value in (-1.0, float("nan")):
+            with pytest.raises(PointsmanError, match=f"{key} must be a number of at least 0, got {value}"):
+                envs.build(envs.complete(config, {key: value}))
 
 
 @EVERY

@@ -1,7 +1,6 @@
 """docs/your-own-problem.md: its code and its commands as they stand, from a folder outside of the repository."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "your-own-problem.md"
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def blocks(language):
@@ -32,7 +30,7 @@ def outside(tmp_path_factory):
 
 
 def run(folder, *arguments):
-    kept = {"cwd": folder, "env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 300}
+    kept = {"cwd": folder, "capture_output": True, "text": True, "timeout": 300}
     return subprocess.run([sys.executable, *arguments], check=False, **kept)
 
 

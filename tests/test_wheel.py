@@ -49,7 +49,7 @@ def test_the_quick_start_works_in_an_empty_environment(wheel, tmp_path):
     page = (ROOT / "docs" / "index.md").read_text()
     binaries, away = tmp_path / "environment" / "bin", tmp_path / "away"
     away.mkdir()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
     def run(*command):
         done = subprocess.run(command, cwd=away, env=environment, capture_output=True, text=True, check=False)

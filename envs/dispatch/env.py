@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pointsman.envs.checks import number
 from pointsman.envs.dispatch import kernel
 from pointsman.envs.dispatch.config import DispatchConfig
 from pointsman.envs.dispatch.params import params_from
@@ -51,7 +52,7 @@ def build(config: Mapping[str, Any]) -> Problem:
         demand_unit="request",
         time_unit="minute",
         horizon=params.horizon,
-        warmup=config["warmup_minutes"],
+        warmup=number("warmup_minutes", config["warmup_minutes"]),
         render=render,
     )
 

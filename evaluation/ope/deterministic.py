@@ -10,11 +10,8 @@ from pointsman import envs
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.ope.log import DecisionLog, Floats
 from pointsman.evaluation.ope.values import joint_names
-from pointsman.evaluation.rollout import EVALUATION, rollout
+from pointsman.evaluation.rollout import REPLAY, TRUTH, rollout
 from pointsman.evaluation.statistics import Interval, paired_difference, rate
-
-REPLAY, TRUTH = 7_919, 104_729
-"""Added to seeds: records of their own."""
 
 
 class Bounds(NamedTuple):
@@ -119,7 +116,7 @@ def replay(
         joint = np.ravel_multi_index(tuple(np.asarray(chosen).reshape(episodes, -1).T), log.layout.parts)
         taken[np.flatnonzero(counted), joint[counted]] += 1.0
 
-    base = rollout(logging, problem, episodes, EVALUATION + REPLAY + seed, watch=count)
+    base = rollout(logging, problem, episodes, REPLAY + seed, watch=count)
     cost, time = base.ledger @ prices, log.sums(log.elapsed)
     figures = {
         f"reward per {problem.time_unit}": (rate(-cost, base.elapsed), rate(log.sums(log.reward), time)),
@@ -132,7 +129,7 @@ def replay(
     found = Replay(figures)
     if found.missed:
         return found
-    ours = rollout(policy, problem, episodes, EVALUATION + REPLAY + seed).ledger @ prices
+    ours = rollout(policy, problem, episodes, REPLAY + seed).ledger @ prices
     return Replay(figures, rate(-ours, base.elapsed), paired_difference(cost, ours, base.elapsed))
 
 
@@ -150,9 +147,9 @@ def truth(
     """Simulate both on the same records: reward per unit of time, or per episode; `logging` may be None."""
     problem = envs.without_warmup(config)
     prices = envs.BatchEnv(problem).prices
-    found = rollout(policy, problem, episodes, EVALUATION + TRUTH + seed, progress=progress)
+    found = rollout(policy, problem, episodes, TRUTH + seed, progress=progress)
     under, reward = found.elapsed if objective == "rate" else np.ones(episodes), -(found.ledger @ prices)
     if logging is None:
         return Truth(rate(reward, under), None)
-    other = rollout(logging, problem, episodes, EVALUATION + TRUTH + seed)
+    other = rollout(logging, problem, episodes, TRUTH + seed)
     return Truth(rate(reward, under), paired_difference(reward, -(other.ledger @ prices), under))

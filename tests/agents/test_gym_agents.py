@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from pointsman import envs
 from pointsman.agents import build_learner
+from pointsman.agents.dqn import DQN
 from pointsman.agents.heads import Gaussian
 from pointsman.agents.log import Log
 from pointsman.agents.policy import load, save
@@ -88,8 +89,11 @@ def test_images_go_through_stable_baselines3_alone():
 
 
 def test_agents_say_in_one_line_what_they_do_not_accept():
-    with pytest.raises(PointsmanError, match="counts by the episode: take agent.objective=discounted"):
-        PPO(64, 2, 16).fit(envs.BatchEnv(problem("CartPole-v1"), 2), Log())
+    for learner in (PPO(64, 2, 16), DQN(64, 2)):
+        with pytest.raises(PointsmanError, match="counts by the episode: take agent.objective=discounted"):
+            learner.fit(envs.BatchEnv(problem("CartPole-v1"), 2), Log())
+    with pytest.raises(PointsmanError, match="dqn chooses one of several actions"):
+        DQN(64, 2, objective="discounted").fit(envs.BatchEnv(problem("Pendulum-v1"), 2), Log())
     with pytest.raises(PointsmanError, match="do not fit SAC"):
         SB3("SAC", 64, 2).fit(envs.BatchEnv(problem("CartPole-v1"), 2), Log())
     with pytest.raises(PointsmanError, match="do not fit DQN"):

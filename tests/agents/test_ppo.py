@@ -23,9 +23,6 @@ TINY = {"num_envs": 16, "rollout_steps": 8, "minibatch": 50, "epochs": 2, "hidde
 LAYOUT = Layout(("score", "in_service", "waiting"), (), 0, (2,))
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def mini(n, **overrides):
     return envs.BatchEnv(envs.training(envs.configure("dispatch/mini", **overrides)), n, copy=False)
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toy
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from pointsman import conf, envs
 from pointsman.agents.log import Log
+from pointsman.agents.rules import FunctionPolicy
 from pointsman.agents.sb3 import SB3, SB3VecEnv
 from pointsman.envs.single import SingleEnv
 from pointsman.errors import PointsmanError
@@ -20,9 +22,6 @@ from pointsman.evaluation.rollout import rollout
 
 YAMLS = sorted(Path(inspect.getfile(conf)).parent.glob("agent/sb3_*.yaml"))
 OCCUPIED = {"automation.capacity": 1, "automation.latency_minutes": 5.0}  # automation is masked while it is busy
-
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def mini(**overrides):
@@ -108,6 +107,17 @@ def test_seed_decides_the_result():
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+def test_states_of_a_chain_which_are_flat_are_met_as_those_of_the_environment():
+    env = envs.BatchEnv(toy.problem(), 8)
+    seen, _ = env.reset(seed=0)
+    flat = np.hstack([seen["context"], seen["candidates"].reshape(8, -1)])
+    largest = FunctionPolicy("largest", lambda one: int(one["candidates"][:, 1].argmax()), env.layout)
+    for policy in (largest, SB3("A2C", 40, 8).fit(env, Log(), seed=0)):
+        acts = policy.act(seen, env.action_masks(), env.action_uniforms())
+        np.testing.assert_array_equal(policy.act(flat, env.action_masks(), env.action_uniforms()), acts)
+    np.testing.assert_array_equal(largest.act(flat, env.action_masks(), None), flat[:, 2::2].argmax(1))
 
 
 def test_unknown_algorithm_and_argument_are_one_line_errors():

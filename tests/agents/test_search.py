@@ -84,7 +84,7 @@ def test_search_finds_the_minimum_of_a_bowl_under_common_noise():
 
 
 def test_search_keeps_to_its_budget_and_repeats_itself():
-    """The same episodes in every round, fewer for more candidates at first, and a final among few; points stay in range."""
+    """The same episodes in every round, fewer for more candidates at first, and finals among few; points stay in range."""
     calls = []
 
     def counted(rule, copies, episodes, seed):
@@ -97,9 +97,19 @@ def test_search_keeps_to_its_budget_and_repeats_itself():
     values = [search.fit(plain_problem(), counted, seed=7).values for _ in range(2)]
     assert values[0] == values[1]
     assert calls[:5] == [(160, 1, 7), (80, 2, 8), (40, 4, 9), (20, 8, 10), (20, 8, 11)]
-    assert calls[5][0] <= 2 * 3
+    assert calls[5][0] <= 2 * 3 + 1
     assert calls[5][1:] == (16, 12)  # fresh episodes, twice as many
+    assert calls[6] == (calls[5][0] // 4 + 1, 64, 13)
     assert RuleSearch(Bowl, population=4, rounds=2, episodes=1).fit(plain_problem(), bowl, seed=0)
+
+
+def test_values_that_a_rule_has_by_itself_stand_in_the_finals():
+    """The theory's values, which no draw would hit: only at x = 0 and k = 4 does this cost nothing."""
+
+    def cost(rule, copies, episodes, seed):
+        return ((rule.values["x"] != 0) | (rule.values["k"] != 4)).astype(float).reshape(copies, episodes)
+
+    assert RuleSearch(Bowl, population=20, rounds=4, episodes=4).fit(plain_problem(), cost, seed=0).values == {"x": 0, "k": 4}
 
 
 def test_rules_without_parameters_are_not_searched():

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from pointsman import envs
 from pointsman.agents.log import Log
@@ -29,7 +28,6 @@ def tabulated(policy, problem):
 @pytest.mark.parametrize("work_conserving", [True, False])
 def test_queues_do_not_grow_over_a_million_events(work_conserving):
     """The optimum keeps some 24 requests in the system: no 50,000 events may average 150, nor the later ones many more."""
-    torch.set_num_threads(1)
     network = {"rho": 0.95, "work_conserving": work_conserving}
     training = envs.training(envs.configure("queueing/n_model", **network))
     endless = envs.build(envs.configure("queueing/n_model", **network, horizon_time=1e9, warmup_time=0))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from test_cluster_kernel import built, write
 
 from pointsman import envs
@@ -98,7 +97,6 @@ def test_rules_see_the_whole_queue_and_learners_the_window():
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory):
     """A policy trained a little at window 16 on ten units of each resource, saved and loaded."""
-    torch.set_num_threads(1)
     problem = built("cluster/busy")
     assert problem.window == 16
     learner = PPO(16_384, 32, 128, minibatch=1024, hidden=(16, 16), objective="discounted", discount=0.98, learning_rate=1e-2)

@@ -32,8 +32,10 @@ def closed_form(servers, arrival, service, abandonment):
     return p[servers:].sum(), abandonment * queue / arrival, queue / arrival
 
 
-def simulate(servers, arrival, service, patience, minutes, episodes=64, **overrides):
-    """Rollout of everyone-to-people, and its problem."""
+def simulate(servers, arrival, service, patience, minutes, **overrides):
+    """Rollout of everyone-to-people, and its problem: 64 episodes, or more that are shorter where much arrives."""
+    episodes = int(64 * max(1.0, arrival * minutes / 15000))
+    minutes *= 64 / episodes
     classes = {"request": {"handling_minutes": 1 / service, "patience_minutes": patience, "handling_cv": None}}
     problem = envs.build(
         envs.configure(
@@ -173,14 +175,15 @@ def test_log_gamma_check_of_erlang_b():
         servers, load = int(key.split(",")[0]), float(key.split(",")[1])
         terms = np.array([exp(n * log(load) - lgamma(n + 1) - load) for n in range(servers + 1)])
         assert terms[-1] / terms.sum() == pytest.approx(published, abs=1e-6)
+        minutes = min(2000.0, 20000 / load)
         problem = envs.build(
             envs.configure(
                 "dispatch/mini", arrival_rate=load, classes={"request": {"handling_minutes": 1.0}},
                 teams={"people": {"staff": servers, "queue_limit": 0}}, automation={"capacity": 0},
-                horizon_minutes=2000.0, warmup_minutes=100.0,
+                horizon_minutes=minutes, warmup_minutes=minutes / 20,
             )
         )  # fmt: skip
-        found = rollout(envs.rules(problem)["all_people"](problem), problem, 40, seed=2)
+        found = rollout(envs.rules(problem)["all_people"](problem), problem, int(80_000 / minutes), seed=2)
         ledger = envs.BatchEnv(problem).ledger
         interval = rate(ledger.total(found.ledger, "turned_away"), ledger.total(found.ledger, "arrived"), LEVEL)
         assert interval.low <= published <= interval.high

@@ -116,6 +116,14 @@ def test_exact_costs_order_policies_as_the_chain_does(written):
     assert summary["headroom"]["exact"] == pytest.approx(share)
 
 
+def test_exact_costs_are_those_of_all_policies_or_of_none():
+    """With a cap on orders 156 states are reached, without one 266."""
+    problem = envs.build(envs.configure("inventory/lost_sales"))
+    capped, base_stock = (envs.rules(problem)[name](problem) for name in ("capped_base_stock", "base_stock"))
+    assert list(exact_costs(problem, {"capped": capped}, most=200)) == ["capped"]
+    assert exact_costs(problem, {"capped": capped, "base stock": base_stock}, most=200) == {}
+
+
 def test_optimal_policy_simulates_to_the_exact_optimum():
     """Long horizon, warm-up deleted, the evaluation stream: inside a 99 % interval of half-width under 1.5 %."""
     problem = build(horizon_minutes=4000.0, warmup_minutes=200.0)

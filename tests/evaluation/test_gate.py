@@ -1,7 +1,9 @@
 """The gate: policies that are bad in one planted way are rejected for that reason, and the optimum passes."""
 
+import re
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from pointsman import envs
 from pointsman.agents import exact
 from pointsman.envs.ledger import Ledger, Ratio
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.gate import Limits, classes, for_class, gate, load_limits, within
+from pointsman.evaluation.gate import Limits, classes, figures, for_class, gate, load_limits, within
 from pointsman.evaluation.statistics import Interval, difference_of
 
 LIMITED = {"admit_all": {}, "admit_below": {"limit_0": 10, "limit_1": 7}}
@@ -54,6 +56,13 @@ def test_the_optimum_passes(mini):
     stressed = {name for name in found if name.startswith("stress ")}
     assert len(stressed) == 12
     assert {"cost", "divergence", "illegal actions", "latency of a decision", "service_level", "abandonment"} <= set(found)
+
+
+def test_the_limits_in_the_documentation_fit_the_desk(mini, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    (tmp_path / "limits.yaml").write_text(re.search(r"## The gate.*?```yaml\n(.*?)```", page, re.S)[1])
+    named = [name for name, *_ in figures(mini[0], load_limits(str(tmp_path / "limits.yaml")))]
+    assert {"service_level", "mean_wait", "abandonment"} <= set(named)
 
 
 def test_the_optimum_of_a_loss_system_passes():

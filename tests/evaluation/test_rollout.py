@@ -9,7 +9,7 @@ from pointsman.envs.core import BatchEnv
 from pointsman.envs.problem import Layout
 from pointsman.envs.single import SingleEnv
 from pointsman.errors import PointsmanError
-from pointsman.evaluation.rollout import EVALUATION, TUNING, cost_rates, rollout
+from pointsman.evaluation.rollout import EVALUATION, REPLAY, SELECTION, TRUTH, TUNING, VISITS, cost_rates, rollout
 from pointsman.scripts.baselines import optimum
 
 
@@ -91,12 +91,11 @@ def test_all_policies_are_counted_over_the_same_time_and_arrivals():
     assert abs(runs[0].elapsed - 40).max() < 5  # 60 minutes less 20, to within one gap at each end
 
 
-def test_streams_of_training_tuning_and_evaluation_differ():
-    """The same seed, three purposes, three worlds."""
-    problem = mini()
-    elapsed = [rollout(rule(problem), problem, 4, offset + 7).elapsed for offset in (0, EVALUATION, TUNING)]
-    assert len({tuple(row) for row in elapsed}) == 3
-    assert EVALUATION != TUNING
+def test_streams_differ_by_what_they_are_for():
+    """The same seed, so many purposes, so many worlds."""
+    problem, offsets = mini(), (0, EVALUATION, TUNING, SELECTION, VISITS, REPLAY, TRUTH)
+    elapsed = [rollout(rule(problem), problem, 4, offset + 7).elapsed for offset in offsets]
+    assert len({tuple(row) for row in elapsed}) == len(offsets)
 
 
 def test_illegal_actions_fall_back_and_are_counted_or_are_refused():
@@ -110,6 +109,12 @@ def test_illegal_actions_fall_back_and_are_counted_or_are_refused():
     np.testing.assert_array_equal(found.ledger[:, :-1], people.ledger[:, :-1])
     with pytest.raises(PointsmanError, match="automation.* is masked"):
         rollout(Stubborn(), problem, 3, seed=0, illegal="raise")
+
+
+def test_a_warm_up_that_leaves_nothing_to_count_is_refused():
+    problem = mini(warmup_minutes=60.0)
+    with pytest.raises(PointsmanError, match="warmup_minutes must be less than the horizon, 60, got 60"):
+        rollout(rule(problem), problem, 3, seed=0)
 
 
 def test_progress_ends_at_one_and_never_falls():

@@ -1,6 +1,5 @@
 """A finished small run, which the tests of the scripts share: starting a script costs seconds."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,7 +7,6 @@ from functools import partial
 
 import pytest
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 SMALL = ["agent.num_envs=64", "agent.rollout_steps=32", "agent.minibatch=1024", "agent.hidden=[8]"]
 SEARCH = ["search.rounds=2", "search.population=16", "search.episodes=4"]
 
@@ -23,7 +21,7 @@ def start():
     """start(folder, script, *arguments) -> the finished process, text captured."""
 
     def run(folder, script, *arguments):
-        kept = {"cwd": folder, "env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": 200}
+        kept = {"cwd": folder, "capture_output": True, "text": True, "timeout": 200}
         return subprocess.run(command(script, *arguments), check=False, **kept)
 
     return run
@@ -45,7 +43,7 @@ def begin():
     """begin(folder, script, *arguments) -> a process that runs on."""
 
     def popen(folder, script, *arguments):
-        kept = {"cwd": folder, "env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        kept = {"cwd": folder, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         # A test run in the background ignores SIGINT, and so would its children.
         return subprocess.Popen(
             command(script, *arguments), **kept, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

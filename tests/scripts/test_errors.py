@@ -1,7 +1,6 @@
 """Bad input to the scripts: one line on stderr that names the key, value or path; never a traceback."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ import pytest
 DRIVER = """
 import json, os, sys
 import torch
-torch.set_num_threads(1)
 import torch.utils.tensorboard, hydra.core.plugins
-import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.evaluation.compare, pointsman.scripts.baselines
+import pointsman.agents.sb3, pointsman.agents.ppo, pointsman.agents.dqn, pointsman.agents.offline, pointsman.scripts.baselines
+import pointsman.evaluation.gate, pointsman.evaluation.many, pointsman.evaluation.ope.report, pointsman.evaluation.report
 hydra.core.plugins.Plugins.instance()
 from pointsman.scripts import collect, compare, evaluate, evaluate_offline, gate, learn_offline, train
 answers = {}
@@ -47,6 +46,8 @@ CASES = {
     "misspelt_env": ("train", ["env.arival_rate=2"], "arival_rate"),
     "misspelt_price": ("train", ["+env.prices.bounce=1"], "bounce"),
     "seed": ("train", ["seed=-1"], "seed .*-1"),
+    "seed_large": ("train", ["seed=4294967296"], "seed .*4294967296"),
+    "warmup": ("train", ["env.warmup_minutes=480"], "warmup_minutes must be less than the horizon, 480, got 480"),
     "threads": ("train", ["threads=0"], "threads .*0"),
     "run_dir": ("train", ["run_dir=/proc/none"], "/proc/none"),
     "search": ("train", ["search.rounds=0", "run_dir=new"], r"search\.rounds .*0"),
@@ -66,11 +67,15 @@ CASES = {
     "optimum": ("evaluate", ["run=optimum"], "optimum/optimum"),
     "episodes": ("evaluate", ["run=whole", "episodes=1"], "episodes must be an integer of at least 2, got 1"),
     "until": ("evaluate", ["run=whole", "episodes=2", "until=-1"], "until must be a positive share .*-1"),
+    "evaluate_seed": ("evaluate", ["run=whole", "seed=-1"], "seed .*-1"),
     "stress": ("evaluate", ["run=whole", "stress=dispach"], "stress/dispach"),
     "stress_true": ("evaluate", ["run=whole", "stress=true"], "group override must be a string"),
     "stress_of_others": ("evaluate", ["run=whole", "stress=queueing"], "stress arrivals_x1.1: unknown key 'arrival_profile'"),
     "rule_form": ("evaluate", ["run=whole", "rule=nowhere"], "rule=nowhere must have the form package.module:function"),
     "rule_nowhere": ("evaluate", ["run=whole", "rule=nowhere.py:mine"], "rule=nowhere.py: no such file"),
+    "rule_taken": ("evaluate", ["run=whole", "rule=mine.py:threshold"], "rule=mine.py:threshold: .* called threshold already"),
+    "rule_twice": ("evaluate", ["run=whole", "rule=[mine.py:own,mine.py:own]"], "rule=mine.py:own: .* called own already"),
+    "agent_name": ("train", ["agent.name=threshold"], "agent.name=threshold is that of a policy it is compared with"),
     "plugin_nowhere": ("train", ["plugins=[nowhere.py]"], "plugins=nowhere.py: no such file"),
     "gym_id": ("train", ["env=gym", "env.id=CartPol-v1"], "env.id=CartPol-v1 cannot be made"),
     "gym_average": ("train", ["env=gym", "agent=ppo", "baselines=false", "run_dir=gym"], "take agent.objective=discounted"),
@@ -78,16 +83,21 @@ CASES = {
     "limits": ("gate", ["run=whole", "limits=dispach"], "unknown limits 'dispach'.*dispatch"),
     "limits_nowhere": ("gate", ["run=whole", "limits=nowhere.yaml"], "limits: no file at nowhere.yaml"),
     "gate_episodes": ("gate", ["run=whole", "episodes=1"], "episodes must be"),
+    "gate_seed": ("gate", ["run=whole", "seed=-1"], "seed .*-1"),
+    "compare_seed": ("compare", ["run=[whole]", "seed=-1"], "seed .*-1"),
     "compare_nothing": ("compare", ["run=[]"], r"run=\[\] names no run"),
     "compare_nowhere": ("compare", ["run=[whole,nowhere]"], "run=nowhere: no such folder"),
     "compare_twice": ("compare", ["run=[whole,rule]"], "rule: there are two runs of ppo on dispatch/mini with seed 4"),
+    "collect_seed": ("collect", ["policy=threshold", "seed=-1"], "seed .*-1"),
     "collect_epsilon": ("collect", ["policy=threshold", "epsilon=2"], "epsilon .*2"),
     "collect_policy": ("collect", ["policy=treshold"], "treshold'; did you mean threshold"),
     "collect_parameter": ("collect", ["policy=threshold", "parameters={treshold: 1}"], "treshold'; did you mean threshold"),
     "collect_parameters": ("collect", ["policy=threshold", "parameters=half"], "parameters must be numbers by name.*half"),
     "collect_output": ("collect", ["policy=threshold", "output=log.txt"], "output=log.txt must end in"),
+    "offline_seed": ("evaluate_offline", ["log=nowhere.csv", "policy=whole", "seed=-1"], "seed .*-1"),
     "offline_log": ("evaluate_offline", ["log=nowhere.csv", "policy=whole"], "log: no file at nowhere.csv"),
     "offline_sidecar": ("evaluate_offline", ["log=key/config.yaml", "policy=whole"], "config.yaml.json: no such sidecar"),
+    "learner_seed": ("learn_offline", ["log=nowhere.parquet", "seed=-1"], "seed .*-1"),
     "learner_log": ("learn_offline", ["log=nowhere.parquet"], "log: no file at nowhere.parquet"),
     "compare_pattern": ("compare", ["run=nothing*"], r"run=nothing\*: no finished run matches"),
 }
@@ -101,6 +111,7 @@ def answers(tmp_path_factory, trained):
     for name in ["whole", *names.split()]:
         shutil.copytree(trained[1], folder / name)
     (folder / "empty").mkdir()
+    (folder / "mine.py").write_text("own = threshold = lambda observation: 0\n")
     for path in ("checkpoint/checkpoint.pt", "network/policy/network.pt", "optimum/optimum/table.npz"):
         (folder / path).write_bytes((folder / path).read_bytes()[:500])
     (folder / "config" / "config.yaml").write_text("env: {id: [")
@@ -112,7 +123,7 @@ def answers(tmp_path_factory, trained):
     facts["parameters"] = {"threshhold": 0.5}
     (folder / "rule" / "rules" / "threshold" / "policy.json").write_text(json.dumps(facts))
     cases = json.dumps({name: [script, *arguments] for name, (script, arguments, _) in CASES.items()})
-    kept = {"cwd": folder, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "capture_output": True, "text": True, "timeout": 200}
+    kept = {"cwd": folder, "capture_output": True, "text": True, "timeout": 200}
     done = subprocess.run([sys.executable, "-c", DRIVER], input=cases, check=True, **kept)
     read = {name: [(folder / f"{name}.{stream}").read_text() for stream in ("out", "err")] for name in CASES}
     return {name: (status, *read[name]) for name, status in json.loads(done.stdout).items()}

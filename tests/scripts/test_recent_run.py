@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from configs import composed
 from conftest import SEARCH, SMALL
 from omegaconf import OmegaConf
@@ -17,13 +16,6 @@ from pointsman.scripts.train import train
 
 HIDDEN = ["env=dispatch/surge", "env.regime_observed=false", "env.recent.over=[2,8]"]
 SHORT = ["env.horizon_minutes=40", "env.warmup_minutes=0", "agent.total_steps=4096", "threads=1"]
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_run_with_rates_is_evaluated_and_judged(tmp_path, capsys):

@@ -23,7 +23,7 @@ LEARNERS = {
         "agent.hidden=[8]",
     ],
 }
-FIXED = ["env=dispatch/mini", "env.horizon_minutes=20", "baselines=false", "threads=1"]
+FIXED = ["env=dispatch/mini", "env.horizon_minutes=20", "env.warmup_minutes=0", "baselines=false", "threads=1"]
 
 
 def scalars(run):

@@ -13,16 +13,18 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from conftest import ENVIRONMENT, SMALL, command
+from conftest import SMALL, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from pointsman.envs import plugins
 from pointsman.errors import PointsmanError
 from pointsman.evaluation.many import labels
 from pointsman.sweeps import study as search
 from pointsman.sweeps.cluster import require_reachable
-from pointsman.sweeps.job import Job, finished, name_of
+from pointsman.sweeps.job import Job, finished, name_of, work
 from pointsman.sweeps.loop import require_success, run_all
 
 QUICK = ["env=dispatch/mini", "agent.total_steps=40960", "baselines=false", *SMALL]
@@ -94,6 +96,15 @@ def test_a_folder_with_another_run_is_not_gone_on_with(tmp_path):
         finished(job)
 
 
+def test_a_job_imports_the_plug_ins_that_it_names(tmp_path, monkeypatch):
+    """Its process has not seen the command line; that the problem is found is told by what it raises."""
+    monkeypatch.setattr(plugins, "_plugged", {})
+    refusal = "raise PointsmanError('built by the plug-in')"
+    (tmp_path / "barrow.py").write_text(f"from pointsman import PointsmanError\nSCHEMA = {{}}\ndef build(config): {refusal}\n")
+    config = {"plugins": [str(tmp_path / "barrow.py")], "env": {"id": "barrow/red"}, "resume": None}
+    assert work(Job("x", str(tmp_path), json.dumps(config), "")) == {"state": "failed", "error": "built by the plug-in"}
+
+
 def test_runs_of_a_sweep_are_told_apart_by_what_differs():
     agents = [{"name": "ppo", "lr": lr, "clip": 0.2} for lr in (1, 1, 2)] + [{"name": "dqn", "lr": 3}]
     assert labels(agents) == ["ppo lr=1", "ppo lr=1", "ppo lr=2", "dqn"]
@@ -101,18 +112,21 @@ def test_runs_of_a_sweep_are_told_apart_by_what_differs():
 
 def test_failing_jobs_are_told_and_a_sweep_goes_on(tmp_path, start):
     """Two jobs of three fail the first time; then a larger grid in the same folder: what is finished is not run again."""
-    done = start(tmp_path, "train", "-m", "seed=0,-1,-2", "sweep_dir=sweep", *QUICK)
+    (tmp_path / "mine.py").touch()
+    quick = ["plugins=[mine.py]", *QUICK]
+    done = start(tmp_path, "train", "-m", "seed=0,-1,-2", "sweep_dir=sweep", *quick)
     assert done.returncode == 2
     assert "2 of 3 jobs failed" in done.stderr
-    assert "seed must be at least 0, got -" in done.stderr
+    assert "seed must be an integer from 0 to 4294967295, got -" in done.stderr
     assert "Traceback" not in done.stderr
     first = next((tmp_path / "sweep").glob("seed-0*")) / "score.json"
     score, written = json.loads(first.read_text()), first.stat().st_mtime_ns
     assert 3.1 < score["cost"] < 40
+    assert OmegaConf.load(first.parent / "config.yaml").plugins == [str(tmp_path / "mine.py")]  # found from wherever it runs
     made = json.loads((first.parent / "made.json").read_text())
     assert {"versions", "commit", "command"} <= made.keys()
     assert made["command"].startswith("pointsman-train seed=0 ")
-    done = start(tmp_path, "train", "-m", "seed=0,1", "sweep_dir=sweep", *QUICK)
+    done = start(tmp_path, "train", "-m", "seed=0,1", "sweep_dir=sweep", *quick)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 jobs: 2 finished; least cost" in " ".join(done.stderr.split())
     assert first.stat().st_mtime_ns == written
@@ -232,7 +246,7 @@ def ray(*arguments, hide=None, **environment):
     words = [str(Path(sys.executable).with_name("ray")), *arguments]
     if hide is not None:  # a node that cannot see this folder
         words = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {hide} && exec {' '.join(words)}"]
-    done = subprocess.run(words, env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -266,7 +280,7 @@ def test_a_ray_cluster_that_loses_a_node_brings_all_runs_home(tmp_path):
         sweep = subprocess.Popen(
             command("train", *arguments),
             cwd=tmp_path,
-            env=ENVIRONMENT | token,
+            env=os.environ | token,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -87,9 +87,12 @@ def _train(job: Job, folder: Path, listen: Listener) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     from pointsman.agents.log import Log
+    from pointsman.envs.plugins import plug
     from pointsman.scripts.train import train
 
     config = OmegaConf.create(job.config)
+    for name in config.plugins:  # of the command line, which this process has not seen
+        plug(name)
     config.run_dir = job.folder
     if (folder / "config.yaml").is_file():
         config = OmegaConf.create({"resume": job.folder})

@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf, open_dict
 
+from pointsman.envs import plugins
 from pointsman.errors import PointsmanError
 from pointsman.sweeps.job import Job, name_of
 
@@ -21,6 +22,7 @@ def compose(context: Any, config: Any, overrides: list[str], name: str | None = 
             )
         del composed["sweep_dir"]
         composed.threads = composed.threads or 1
+        composed.plugins = [plugins.absolute(name) for name in composed.plugins]  # a cluster's workers start elsewhere
     path = folder / name
     command = " ".join(["pointsman-train", *overrides, f"threads={composed.threads}"])
     return Job(name, str(path), OmegaConf.to_yaml(composed), command)
