@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pointsman import envs
 from pointsman.evaluation.rollout import Rollout
 from pointsman.evaluation.statistics import Interval, gap_closed, rate, sequential, verdict
+from pointsman.evaluation.steady import diverges, growth
 
 
 class Link(NamedTuple):
@@ -90,6 +91,13 @@ class Comparison:
     def per_unit(self) -> str:
         """Name of the key figure that divides the cost by the demand."""
         return f"cost_per_{self.problem.demand_unit}"
+
+    def grows(self, name: str) -> bool:
+        """Does a policy's cost grow without end, and not only as much as that of the best rule, which may follow the demand?"""
+        if self.problem.episodic:
+            return False
+        best = self.course(self.best_rule)
+        return diverges(self.course(name), 0.0 if diverges(best) else max(0.0, growth(best).estimate))
 
     def rate(self, name: str) -> Interval:
         """Cost per unit of time."""

@@ -15,7 +15,6 @@ from pointsman.errors import PointsmanError, unknown
 from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.rollout import run_all
 from pointsman.evaluation.statistics import Interval, difference_of
-from pointsman.evaluation.steady import diverges
 from pointsman.evaluation.stress import Stress, family_pack, load_pack, stresses, under_stress
 from pointsman.shipped import load_yaml
 
@@ -174,7 +173,7 @@ def _illegal(name: str, found: Comparison, limits: Limits) -> Check:
 
 def _divergence(found: Comparison) -> Check:
     """Costs that grow and grow have no long-run average to be compared by."""
-    grows = [diverges(found.course(name)) for name in (found.learned, found.best_rule)]
+    grows = [found.grows(name) for name in (found.learned, found.best_rule)]
     said = f"the cost of {found.learned} {'grows' if grows[0] else 'does not grow'} without end"
     said += f", as does that of {found.best_rule}" if all(grows) else ""
     return Check("divergence", not grows[0] or grows[1], said)

@@ -4,7 +4,6 @@ from rich.table import Table
 
 from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.statistics import Interval, verdict
-from pointsman.evaluation.steady import diverges
 
 
 def cost_table(found: Comparison) -> Table:
@@ -84,7 +83,7 @@ def _in_the_long_run(found: Comparison) -> list[str]:
 
 def _without_end(found: Comparison) -> list[str]:
     """A line per policy whose queues grow."""
-    growing = [name for name in found.rollouts if not found.problem.episodic and diverges(found.course(name))]
+    growing = [name for name in found.rollouts if found.grows(name)]
     return [f"The cost of {name} grows without end: its average only says how long the episodes are." for name in growing]
 
 

@@ -51,11 +51,12 @@ def growth(windows: Floats, level: float = 0.95) -> Interval:
     return rate(slope * (length - 1), windows.mean(1), level)
 
 
-def diverges(windows: Floats) -> bool:
+def diverges(windows: Floats, usual: float = 0.0) -> bool:
     """Do costs per window [E, W] grow as those of a queue that nothing holds back: surely, and by more than half their mean?
 
-    A stable queue that is slow to settle levels off: its second half must then grow by less than its first.
+    That much beyond the growth that is `usual` in the same world, whose demand may rise. A stable queue that is slow to settle
+    levels off: its second half must then grow by less than its first.
     """
     half = windows.shape[1] // 2
     late = growth(windows[:, half:])
-    return growth(windows).low > 0.5 and late.low > 0
+    return growth(windows).low > 0.5 + usual and late.low > 0

@@ -104,7 +104,7 @@ def cells(found: Any, times: float = 1.0) -> Row:
         percent = [f", {100 * beside.estimate:+.1f} % beside the rule [{100 * beside.low:.1f}, {100 * beside.high:.1f}]", ""]
     else:
         room, gap = (None, found.exact_headroom()) if exact else (found.room(), found.headroom())
-        above = {name: 100 * (costs[name] - best) / abs(best) for name in (learned, rule)}
+        above = {name: round(100 * (costs[name] - best) / abs(best), 3) + 0.0 for name in (learned, rule)}  # no -0.000
         percent = [f", {above[name]:+.3f} % above" for name in (learned, rule)]
         if above[rule] < 0.005 or (room is not None and room.high >= 0) or gap is None:
             gap = "none to close"

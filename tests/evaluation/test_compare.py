@@ -185,6 +185,21 @@ def test_words_on_invented_costs(rates, said, room):
     assert "not known" in words(Comparison(problem, rollouts, "learned", ["r"]))[1]
 
 
+@pytest.mark.parametrize(("courses", "growing"), [("rule demand", ""), ("rule queue", "learned"), ("flood queue", "r learned")])
+def test_costs_that_rise_with_the_demand_do_not_grow_without_end(courses, growing):
+    """Demand, and the cost of the rule, rise by two fifths of their mean; the learned policy's by a little over half of it."""
+    time, noise = np.linspace(0, 1, WINDOWS), np.random.default_rng(0).uniform(0.9, 1.1, (30, 1))
+    course = {"rule": 1 + time / 2, "demand": 1 + 3 * time / 4, "queue": 1 + 20 * time, "flood": 1 + 9 * time}
+    problem = build()
+    ledger = np.zeros((30, len(problem.columns) + 1))
+    rollouts = {
+        name: Rollout(ledger + k, np.full(30, 100.0), course[which] * noise)
+        for k, (name, which) in enumerate(zip(("r", "learned"), courses.split(), strict=True))
+    }
+    found = Comparison(problem, rollouts, "learned", ["r"])
+    assert [name for name in rollouts if found.grows(name)] == growing.split()
+
+
 def test_assumptions_change_one_thing_at_a_time():
     """A value that is the shipped one repeats the first row; another equals a comparison on the changed problem."""
     problem = build(assumptions=[{"key": "automation.success_easy", "values": [1.0, 0.7], "why": "unknown"}])
