@@ -22,11 +22,12 @@ def evaluate(config: Any) -> None:
     from pointsman.evaluation.curves import run_curves
     from pointsman.evaluation.exact_costs import exact_costs
     from pointsman.evaluation.provenance import provenance
-    from pointsman.evaluation.rollout import require_episodes, require_seed, run_until
+    from pointsman.evaluation.rollout import require_episodes, require_seed
     from pointsman.evaluation.runfolder import RunFolder
     from pointsman.evaluation.shown import cost_table, kpi_table, words
     from pointsman.evaluation.stress import stress_rows, stress_table, stresses, under_all
     from pointsman.evaluation.understand import understand
+    from pointsman.evaluation.until import run_until
 
     single_threaded()
     require_episodes(config.episodes)

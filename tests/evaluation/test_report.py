@@ -14,11 +14,12 @@ from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.curves import Band
 from pointsman.evaluation.exact_costs import exact_costs
 from pointsman.evaluation.provenance import provenance
-from pointsman.evaluation.rollout import Rollout, run_all, run_until
+from pointsman.evaluation.rollout import Rollout, run_all
 from pointsman.evaluation.runfolder import RunFolder
 from pointsman.evaluation.shown import words
 from pointsman.evaluation.stress import load_pack, stresses, under_stress
 from pointsman.evaluation.understand import understand
+from pointsman.evaluation.until import run_until
 
 PARTS = ("result", "headroom", "differences", "kpis", "learning", "stress", "actions", "rules", "provenance")
 
