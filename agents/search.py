@@ -3,7 +3,7 @@
 Rubinstein and Kroese, The Cross-Entropy Method (2004). All candidates of a round are simulated in one batch,
 each on the same episodes. The first rounds spend the budget on many candidates with few episodes each, or a search
 in five dimensions closes in on the wrong corner. The best of the later ones, and the values that a rule has unless told, meet
-once more on fresh episodes, and the best quarter of them on four times as many: else chance picks the winner among near equals.
+once more on fresh episodes, and the best quarter of them on four times as many, twice: else chance picks among near equals.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,9 @@ class RuleSearch:
             points[0] = centre
             progress()
         last = np.unique(np.concatenate(finalists), axis=0)
-        for final, times in enumerate((2, 8)):
+        for final, times in enumerate((2, 8, 32)):
+            if len(last) == 1:
+                break
             cost = self._cost(problem, simulate, space, last, seed + self.rounds + final, times * self.episodes)
             last = last[np.argsort(cost, kind="stable")[: len(last) // 4 + 1]]
         return self.rule(problem, **{name: float(value) for name, value in zip(space, last[0], strict=True)})
